@@ -1,0 +1,1 @@
+//! The block compiler for x86-64 hosts.
