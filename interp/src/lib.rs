@@ -1,1 +1,10 @@
-//! x
+//! DejaVM's guest CPUs: registers, decoding, semantics, MMU, floating point and guest memory.
+//!
+//! This crate is the reference engine: what an instruction means and how much time it takes is
+//! defined here. It knows no device, no file, no clock and no log; everything outside a CPU is
+//! reached through the [`engine::Bus`] that the caller hands in.
+#![forbid(unsafe_code)]
+
+pub mod engine;
+pub mod mem;
+pub mod x86;

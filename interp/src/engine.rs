@@ -1,0 +1,104 @@
+//! The contract between an engine and the machine that drives it.
+//!
+//! An engine runs one CPU from an instruction boundary to an instruction boundary and says why
+//! it stopped. Budgets are exact: asked to stop after `n` steps, every engine stops there in the
+//! same state, bit for bit. A step is one retired instruction, one iteration of a repeated
+//! string instruction, or the entry into one exception or interrupt.
+
+use crate::mem::{Memory, PhysAddr};
+
+/// The moment and the originator of an access that leaves the CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// The boundary before the step that makes the access.
+    pub icount: u64,
+    /// Index of the CPU.
+    pub cpu: usize,
+}
+
+/// What an engine needs of the machine around a CPU. Implemented by the boards.
+///
+/// Values are little-endian integers of `size` bytes (1, 2, 4 or 8). Accesses never cross a
+/// page. An access may change interrupt lines, deadlines or the memory map; the board then
+/// answers true from [`Bus::attention`] and the engine stops after the current step.
+pub trait Bus {
+    /// Reads device memory.
+    fn mmio_read(&mut self, mem: &mut Memory, at: At, addr: PhysAddr, size: u8) -> u64;
+    /// Writes device memory.
+    fn mmio_write(&mut self, mem: &mut Memory, at: At, addr: PhysAddr, size: u8, value: u64);
+    /// True when the machine has to look at its state before the next step. Stays true until
+    /// the machine has looked.
+    fn attention(&self) -> bool;
+}
+
+/// The clock that a guest's time-stamp counter derives from: virtual nanoseconds are
+/// `(icount << shift) + warp`, and warp only changes while every CPU is halted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// Steps since power-on, of all CPUs together, at the start of the run.
+    pub icount: u64,
+    /// Binary logarithm of the virtual nanoseconds that one step takes.
+    pub shift: u8,
+    /// Virtual nanoseconds skipped or slept while all CPUs were halted.
+    pub warp: u64,
+}
+
+impl Clock {
+    /// Virtual nanoseconds at `icount`.
+    pub fn virtual_ns(&self, icount: u64) -> u64 {
+        (icount << self.shift).wrapping_add(self.warp)
+    }
+}
+
+/// Why an engine returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Exactly the asked number of steps was made.
+    Budget,
+    /// The CPU waits for an interrupt.
+    Halted,
+    /// The CPU spins (PAUSE, YIELD): with several CPUs it gives up the rest of its turn.
+    Yield,
+    /// The bus asked for attention.
+    Attention,
+    /// The CPU shut down (x86: triple fault); the board decides what that does.
+    Shutdown,
+    /// The guest used something that is not implemented; the text names it.
+    Unimplemented(String),
+    /// The next instruction lies at a debugger's breakpoint.
+    Breakpoint,
+    /// A debugger's watchpoint was hit by the last step.
+    Watchpoint {
+        /// Physical address of the access.
+        addr: PhysAddr,
+        /// True for a store.
+        write: bool,
+    },
+}
+
+/// The outcome of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Steps made, at most the budget.
+    pub steps: u64,
+    /// Why the engine returned.
+    pub stop: Stop,
+}
+
+/// An engine: runs CPUs of type `C` against buses of type `B`.
+pub trait Engine<C, B: ?Sized> {
+    /// Runs `cpu` for at most `budget` steps.
+    fn run(
+        &mut self,
+        cpu: &mut C,
+        index: usize,
+        mem: &mut Memory,
+        bus: &mut B,
+        clock: Clock,
+        budget: u64,
+    ) -> Exit;
+
+    /// Drops everything cached from guest memory and CPU state. Called after a state was
+    /// restored from outside. Never visible to the guest.
+    fn flush(&mut self);
+}

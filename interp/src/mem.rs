@@ -1,0 +1,312 @@
+//! Guest-physical memory and its write barrier.
+//!
+//! All bulk memory of a machine (RAM, firmware ROM, video RAM, flash) lies in one host mapping
+//! of 4 KiB frames; [`Region`]s place runs of frames in the physical address space. Every frame
+//! has attributes. A store may go straight to the bytes only while its frame has none; all other
+//! stores, the devices' DMA among them, pass [`Memory::barrier`], which does what each attribute
+//! asks. This one mechanism serves self-modifying code, MMU coherence, incremental snapshots
+//! and watchpoints.
+
+use memmap2::MmapMut;
+
+/// A guest-physical address.
+pub type PhysAddr = u64;
+/// Bytes in a frame.
+pub const PAGE_SIZE: u64 = 4096;
+/// Binary logarithm of [`PAGE_SIZE`].
+pub const PAGE_SHIFT: u32 = 12;
+
+/// Attributes of a frame, a set of bits.
+pub mod attr {
+    /// Decoded or translated code was read from the frame.
+    pub const CODE: u8 = 1;
+    /// A cached address translation was walked through the frame.
+    pub const TABLE: u8 = 2;
+    /// The frame was not written since [`super::Memory::mark_all_clean`].
+    pub const CLEAN: u8 = 4;
+    /// A debugger's watchpoint lies in the frame.
+    pub const WATCH: u8 = 8;
+}
+
+/// Guest memory could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The host refused the mapping.
+    #[error("cannot reserve {size} bytes for guest memory")]
+    Map {
+        /// Bytes asked for.
+        size: u64,
+        /// The host's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A region is not made of whole pages, wraps around, overlaps another or lies outside the frames.
+    #[error("memory region {start:#x}+{len:#x} does not fit")]
+    Region {
+        /// First physical address.
+        start: PhysAddr,
+        /// Bytes.
+        len: u64,
+    },
+}
+
+/// A run of frames in the physical address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Region {
+    /// First physical address, page-aligned.
+    pub start: PhysAddr,
+    /// Bytes, a multiple of the page size.
+    pub len: u64,
+    /// Offset of its first byte in the host mapping, page-aligned.
+    pub offset: u64,
+    /// False for ROM: the CPU's and devices' stores go to the bus instead.
+    pub writable: bool,
+}
+
+/// What lies at a physical address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Memory that can be read and written, at this offset of the host mapping.
+    Ram(u64),
+    /// Memory that can only be read.
+    Rom(u64),
+    /// No memory: the bus decides.
+    Bus,
+}
+
+/// A store that an engine has to know of before the next step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Offset of the first byte in the host mapping.
+    pub offset: u64,
+    /// Bytes, not crossing a frame.
+    pub len: u32,
+}
+
+/// Guest-physical memory.
+#[derive(Debug)]
+pub struct Memory {
+    bytes: MmapMut,
+    attrs: Vec<u8>,
+    regions: Vec<Region>,
+    /// Stores into [`attr::CODE`] frames, for the engines to drop what they decoded there.
+    code_hits: Vec<Hit>,
+    /// Stores into [`attr::TABLE`] frames, for the TLBs to drop what was walked through there.
+    table_hits: Vec<Hit>,
+    /// Frames that lost [`attr::CLEAN`] since the last [`Memory::mark_all_clean`].
+    dirty: Vec<u32>,
+    /// Counts changes of the map and of frames' attributes that engines' cached write
+    /// permissions must not outlive.
+    epoch: u64,
+}
+
+impl Memory {
+    /// Memory of `size` bytes of zeroed frames, with nothing mapped yet.
+    ///
+    /// # Errors
+    /// [`MemoryError`] when the host cannot provide it.
+    pub fn new(size: u64) -> Result<Self, MemoryError> {
+        let map = |source| MemoryError::Map { size, source };
+        let len =
+            usize::try_from(size.next_multiple_of(PAGE_SIZE)).map_err(|e| map(std::io::Error::other(e)))?;
+        let bytes = memmap2::MmapOptions::new().len(len.max(1)).no_reserve_swap().map_anon().map_err(map)?;
+        Ok(Self {
+            attrs: vec![attr::CLEAN; len >> PAGE_SHIFT],
+            bytes,
+            regions: Vec::new(),
+            code_hits: Vec::new(),
+            table_hits: Vec::new(),
+            dirty: Vec::new(),
+            epoch: 0,
+        })
+    }
+
+    /// Replaces the memory map. Regions must not overlap.
+    ///
+    /// # Errors
+    /// [`MemoryError::Region`] for a region that does not fit.
+    pub fn set_regions(&mut self, mut regions: Vec<Region>) -> Result<(), MemoryError> {
+        regions.sort_by_key(|r| r.start);
+        let mut end = 0;
+        for r in &regions {
+            let bad = MemoryError::Region { start: r.start, len: r.len };
+            let aligned = (r.start | r.len | r.offset) % PAGE_SIZE == 0;
+            let fits = r.offset.checked_add(r.len).is_some_and(|e| e <= self.size());
+            if !aligned || !fits || r.start < end {
+                return Err(bad);
+            }
+            end = r.start.checked_add(r.len).ok_or(bad)?;
+        }
+        if regions != self.regions {
+            self.regions = regions;
+            self.epoch += 1;
+        }
+        Ok(())
+    }
+
+    /// The memory map, sorted by address.
+    pub fn regions(&self) -> &[Region] {
+        &self.regions
+    }
+
+    /// Bytes in the host mapping.
+    pub fn size(&self) -> u64 {
+        (self.attrs.len() as u64) << PAGE_SHIFT
+    }
+
+    /// Changes whenever an engine must forget every cached physical place.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// What lies at `addr`.
+    #[inline]
+    pub fn place(&self, addr: PhysAddr) -> Place {
+        for r in &self.regions {
+            if addr.wrapping_sub(r.start) < r.len {
+                let offset = addr - r.start + r.offset;
+                return if r.writable { Place::Ram(offset) } else { Place::Rom(offset) };
+            }
+        }
+        Place::Bus
+    }
+
+    /// The whole host mapping, to read.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes at `offset`, to write without the barrier. Only for stores through a cached
+    /// permission that was given while the frame had no attribute, and for set-up before power-on.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// True when some writable region shows the frame at `offset`.
+    pub fn writable(&self, offset: u64) -> bool {
+        self.regions.iter().any(|r| r.writable && offset.wrapping_sub(r.offset) < r.len)
+    }
+
+    /// Attributes of the frame at `offset`.
+    #[inline]
+    pub fn attrs(&self, offset: u64) -> u8 {
+        self.attrs[(offset >> PAGE_SHIFT) as usize]
+    }
+
+    /// Sets attributes of the frame at `offset`. The caller drops cached write permissions.
+    #[inline]
+    pub fn add_attrs(&mut self, offset: u64, attrs: u8) {
+        self.attrs[(offset >> PAGE_SHIFT) as usize] |= attrs;
+    }
+
+    /// Clears attributes of the frame at `offset`.
+    #[inline]
+    pub fn clear_attrs(&mut self, offset: u64, attrs: u8) {
+        self.attrs[(offset >> PAGE_SHIFT) as usize] &= !attrs;
+    }
+
+    /// Tells that `len` bytes at `offset`, inside one frame, are being stored to. Must be called
+    /// for every store that does not go through a cached write permission.
+    pub fn barrier(&mut self, offset: u64, len: u32) {
+        let attrs = self.barrier_walker(offset, len);
+        if attrs & attr::TABLE != 0 {
+            self.table_hits.push(Hit { offset, len });
+        }
+    }
+
+    /// [`Memory::barrier`] for a page walker that sets an accessed or dirty bit, which outdates
+    /// no cached translation. Returns the frame's attributes.
+    pub fn barrier_walker(&mut self, offset: u64, len: u32) -> u8 {
+        let frame = (offset >> PAGE_SHIFT) as usize;
+        let attrs = self.attrs[frame];
+        if attrs & attr::CLEAN != 0 {
+            self.attrs[frame] &= !attr::CLEAN;
+            self.dirty.push(frame as u32);
+        }
+        if attrs & attr::CODE != 0 {
+            self.code_hits.push(Hit { offset, len });
+        }
+        attrs
+    }
+
+    /// True when stores wait for an engine to act on.
+    #[inline]
+    pub fn has_hits(&self) -> bool {
+        !self.code_hits.is_empty() || !self.table_hits.is_empty()
+    }
+
+    /// Moves the stores into code frames since the last call into `into`.
+    pub fn take_code_hits(&mut self, into: &mut Vec<Hit>) {
+        into.append(&mut self.code_hits);
+    }
+
+    /// Moves the stores into page tables since the last call into `into`.
+    pub fn take_table_hits(&mut self, into: &mut Vec<Hit>) {
+        into.append(&mut self.table_hits);
+    }
+
+    /// Marks every frame clean and returns the frames written since the last call (the first
+    /// call: since they were zero), sorted.
+    /// The caller drops cached write permissions (the epoch changes).
+    pub fn mark_all_clean(&mut self) -> Vec<u32> {
+        self.epoch += 1;
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for &frame in &dirty {
+            self.attrs[frame as usize] |= attr::CLEAN;
+        }
+        dirty.sort_unstable();
+        dirty
+    }
+
+    /// Reads physical memory for a device or a debugger. Bytes outside memory read as 0xff.
+    pub fn read(&self, mut addr: PhysAddr, mut into: &mut [u8]) {
+        while !into.is_empty() {
+            let n = into.len().min((PAGE_SIZE - addr % PAGE_SIZE) as usize);
+            let (head, rest) = into.split_at_mut(n);
+            match self.place(addr) {
+                Place::Ram(o) | Place::Rom(o) => {
+                    head.copy_from_slice(&self.bytes[o as usize..o as usize + n]);
+                }
+                Place::Bus => head.fill(0xff),
+            }
+            into = rest;
+            addr = addr.wrapping_add(n as u64);
+        }
+    }
+
+    /// Writes physical memory for a device, through the barrier. Bytes outside RAM are dropped.
+    pub fn write(&mut self, mut addr: PhysAddr, mut data: &[u8]) {
+        while !data.is_empty() {
+            let n = data.len().min((PAGE_SIZE - addr % PAGE_SIZE) as usize);
+            let (head, rest) = data.split_at(n);
+            if let Place::Ram(o) = self.place(addr) {
+                self.barrier(o, n as u32);
+                self.bytes[o as usize..o as usize + n].copy_from_slice(head);
+            }
+            data = rest;
+            addr = addr.wrapping_add(n as u64);
+        }
+    }
+
+    /// Puts bytes into RAM or ROM, before power-on or when a state is restored.
+    /// Returns false when part of the range is not memory.
+    #[must_use]
+    pub fn load(&mut self, mut addr: PhysAddr, mut data: &[u8]) -> bool {
+        while !data.is_empty() {
+            let n = data.len().min((PAGE_SIZE - addr % PAGE_SIZE) as usize);
+            let (head, rest) = data.split_at(n);
+            match self.place(addr) {
+                Place::Ram(o) | Place::Rom(o) => {
+                    self.barrier(o, n as u32);
+                    self.bytes[o as usize..o as usize + n].copy_from_slice(head);
+                }
+                Place::Bus => return false,
+            }
+            data = rest;
+            addr = addr.wrapping_add(n as u64);
+        }
+        true
+    }
+}

@@ -1,0 +1,191 @@
+//! The cache of decoded instructions: straight runs of [`Op`]s, found by where their code lies
+//! in memory and the mode that it was decoded for.
+//!
+//! Frames that code was decoded from have [`attr::CODE`]; a store into a 64-byte granule that
+//! holds decoded code drops the blocks of that frame which touch it. Ops live in an arena that
+//! only grows until everything is dropped at once, so a running block stays valid until the
+//! engine looks at the stores, at the next instruction boundary.
+
+use super::op::Op;
+use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE, attr};
+
+/// Slots of the direct-mapped lookup table, a power of two.
+const SLOTS: usize = 1 << 16;
+/// Ops in the arena before everything is dropped.
+const ARENA: usize = 1 << 20;
+/// No block.
+pub const NONE: u32 = u32::MAX;
+
+/// A straight run of decoded instructions.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// Where its code begins and how it was decoded, see [`block_key`].
+    pub key: u64,
+    /// First op in the arena.
+    pub start: u32,
+    /// Number of ops.
+    pub len: u32,
+    /// Bytes of code.
+    pub bytes: u32,
+    /// For a block of one instruction that crosses into another page: offset of that page's
+    /// frame, which must be compared with the current translation. Else `u64::MAX`.
+    pub second: u64,
+}
+
+#[derive(Clone, Default)]
+struct FrameCode {
+    /// 64-byte granules that hold decoded code.
+    granules: u64,
+    blocks: Vec<u32>,
+}
+
+/// The key of code at host offset `offset`, decoded for `code_size` bytes (2, 4, 8).
+#[inline(always)]
+pub fn block_key(offset: u64, code_size: u8) -> u64 {
+    offset << 4 | u64::from(code_size)
+}
+
+/// Decoded blocks of all CPUs.
+pub struct Cache {
+    ops: Vec<Op>,
+    blocks: Vec<Block>,
+    slots: Box<[u32; SLOTS]>,
+    frames: Vec<Option<Box<FrameCode>>>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        let Ok(slots) = vec![NONE; SLOTS].into_boxed_slice().try_into() else {
+            unreachable!("the size is the constant's")
+        };
+        Self { ops: Vec::new(), blocks: Vec::new(), slots, frames: Vec::new() }
+    }
+}
+
+#[inline(always)]
+fn slot(key: u64) -> usize {
+    // Offsets differ in bits 4 and up of the key; pages are mixed in.
+    ((key >> 4) ^ (key >> 19) ^ key) as usize & (SLOTS - 1)
+}
+
+/// The granules that `len` bytes at `offset` of a frame touch.
+fn granules(offset: u64, len: u64) -> u64 {
+    let first = (offset & (PAGE_SIZE - 1)) >> 6;
+    let last = ((offset & (PAGE_SIZE - 1)) + len.max(1) - 1).min(PAGE_SIZE - 1) >> 6;
+    (u64::MAX << first) & (u64::MAX >> (63 - last))
+}
+
+impl Cache {
+    /// The block with this key.
+    #[inline(always)]
+    pub fn find(&self, key: u64) -> Option<&Block> {
+        let b = self.blocks.get(self.slots[slot(key)] as usize)?;
+        (b.key == key).then_some(b)
+    }
+
+    /// The ops of a block.
+    #[inline(always)]
+    pub fn ops(&self, block: &Block) -> &[Op] {
+        self.ops.get(block.start as usize..(block.start + block.len) as usize).unwrap_or(&[])
+    }
+
+    /// Adds a block whose code begins at host offset `offset`. Returns it, and whether frames
+    /// became code by it: cached permissions to write to them must be dropped.
+    pub fn insert(
+        &mut self,
+        mem: &mut Memory,
+        offset: u64,
+        code_size: u8,
+        ops: &[Op],
+        bytes: u32,
+        second: u64,
+    ) -> (Block, bool) {
+        if self.ops.len() + ops.len() > ARENA {
+            self.clear(mem);
+        }
+        let index = self.blocks.len() as u32;
+        let block = Block {
+            key: block_key(offset, code_size),
+            start: self.ops.len() as u32,
+            len: ops.len() as u32,
+            bytes,
+            second,
+        };
+        self.ops.extend_from_slice(ops);
+        self.blocks.push(block);
+        self.slots[slot(block.key)] = index;
+        let room = PAGE_SIZE - offset % PAGE_SIZE;
+        let mut fresh = self.add_to_frame(mem, offset, u64::from(bytes).min(room), index);
+        if second != u64::MAX {
+            fresh |= self.add_to_frame(mem, second, u64::from(bytes).saturating_sub(room), index);
+        }
+        (block, fresh)
+    }
+
+    fn add_to_frame(&mut self, mem: &mut Memory, offset: u64, len: u64, block: u32) -> bool {
+        let frame = (offset >> PAGE_SHIFT) as usize;
+        if frame >= self.frames.len() {
+            self.frames.resize(frame + 1, None);
+        }
+        let code = self.frames[frame].get_or_insert_default();
+        code.granules |= granules(offset, len);
+        code.blocks.push(block);
+        let fresh = mem.attrs(offset) & attr::CODE == 0;
+        mem.add_attrs(offset, attr::CODE);
+        fresh
+    }
+
+    /// Drops the blocks whose code `hit` overwrote.
+    pub fn code_hit(&mut self, mem: &mut Memory, hit: Hit) {
+        let frame = (hit.offset >> PAGE_SHIFT) as usize;
+        let Some(Some(code)) = self.frames.get_mut(frame) else { return };
+        let touched = granules(hit.offset, hit.len.into());
+        if code.granules & touched == 0 {
+            return;
+        }
+        let base = (frame as u64) << PAGE_SHIFT;
+        let mut left = 0;
+        let blocks = &mut self.blocks;
+        let slots = &mut self.slots;
+        code.blocks.retain(|&i| {
+            let b = &mut blocks[i as usize];
+            if b.key == u64::MAX {
+                return false;
+            }
+            let start = b.key >> 4;
+            // The part of the block's code that lies in this frame.
+            let own = if start & !(PAGE_SIZE - 1) == base {
+                granules(start, u64::from(b.bytes).min(PAGE_SIZE - start % PAGE_SIZE))
+            } else {
+                granules(base, u64::from(b.bytes).saturating_sub(PAGE_SIZE - start % PAGE_SIZE))
+            };
+            if own & touched == 0 {
+                left |= own;
+                return true;
+            }
+            if slots[slot(b.key)] == i {
+                slots[slot(b.key)] = NONE;
+            }
+            b.key = u64::MAX;
+            false
+        });
+        code.granules = left;
+        if code.blocks.is_empty() {
+            self.frames[frame] = None;
+            mem.clear_attrs(base, attr::CODE);
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self, mem: &mut Memory) {
+        for (frame, code) in self.frames.iter().enumerate() {
+            if code.is_some() {
+                mem.clear_attrs((frame as u64) << PAGE_SHIFT, attr::CODE);
+            }
+        }
+        self.ops.clear();
+        self.blocks.clear();
+        self.slots.fill(NONE);
+        self.frames.clear();
+    }
+}

@@ -1,0 +1,443 @@
+//! The interpreter: finds decoded blocks and runs them, one exact step at a time.
+
+use super::boundary::Boundary;
+use super::cache::{Cache, block_key};
+use super::decode::{Decoded, decode};
+use super::exec::{Exec, Flow, X86Bus};
+use super::flags::bit;
+use super::mmu::Rights;
+use super::op::{Op, REG_RIP};
+use super::regs::{Activity, Cpu, Shadow, seg};
+use super::tlb::{Access, Tlb};
+use super::trap::Trap;
+use crate::engine::{Clock, Engine, Exit, Stop};
+use crate::mem::{Hit, Memory, PAGE_SIZE, Place};
+
+/// The longest run of instructions that is decoded at once.
+const BLOCK_OPS: usize = 64;
+/// The longest instruction, in bytes.
+const MAX_INSTRUCTION: usize = 15;
+
+/// The reference engine for x86 guests.
+#[derive(Default)]
+pub struct Interpreter {
+    tlbs: Vec<Tlb>,
+    cache: Cache,
+    hits: Vec<Hit>,
+    epoch: u64,
+    flush: bool,
+}
+
+/// Instructions that are about to be executed.
+enum Code {
+    /// A cached block: first op and number of ops in the arena.
+    Block(super::cache::Block),
+    /// One instruction from outside memory, decoded for this time only.
+    Once(Op),
+}
+
+impl Interpreter {
+    /// An interpreter with nothing cached.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Acts on stores into code and page tables.
+    fn take_hits(&mut self, mem: &mut Memory) {
+        let mut hits = std::mem::take(&mut self.hits);
+        mem.take_code_hits(&mut hits);
+        for hit in hits.drain(..) {
+            self.cache.code_hit(mem, hit);
+        }
+        mem.take_table_hits(&mut hits);
+        for hit in hits.drain(..) {
+            for tlb in &mut self.tlbs {
+                tlb.table_hit(mem, hit);
+            }
+        }
+        self.hits = hits;
+    }
+
+    fn prepare(&mut self, index: usize, mem: &mut Memory) {
+        if self.tlbs.len() <= index {
+            self.tlbs.resize_with(index + 1, Tlb::default);
+        }
+        if self.flush {
+            self.flush = false;
+            self.cache.clear(mem);
+            self.epoch = u64::MAX;
+        }
+        if mem.has_hits() {
+            self.take_hits(mem);
+        }
+        if self.epoch != mem.epoch() {
+            self.epoch = mem.epoch();
+            for tlb in &mut self.tlbs {
+                tlb.clear(mem);
+            }
+        }
+    }
+
+    /// Finds or decodes the code at RIP.
+    fn code(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Result<Code, Trap> {
+        let rip = ex.cpu.rip();
+        let code_size = ex.cpu.code_size();
+        let cs = ex.cpu.seg(seg::CS);
+        let (lin, room) = if code_size == 8 {
+            (rip, u64::MAX)
+        } else {
+            if rip > u64::from(cs.limit) {
+                return Err(Trap::GP);
+            }
+            (cs.base.wrapping_add(rip) & 0xffff_ffff, u64::from(cs.limit) - rip + 1)
+        };
+        let e = ex.tlb.entry(lin, Access::Fetch);
+        let d = lin.wrapping_sub(e.tag);
+        let offset = if d < PAGE_SIZE {
+            e.offset + d
+        } else {
+            if code_size == 8 && !Exec::canonical(lin) {
+                return Err(Trap::GP);
+            }
+            match ex.translate(Rights::Current, lin, Access::Fetch)?.place {
+                Place::Ram(o) | Place::Rom(o) => o,
+                Place::Bus => return Self::code_from_bus(ex, lin, code_size, room),
+            }
+        };
+        if let Some(block) = cache.find(block_key(offset, code_size))
+            && u64::from(block.bytes) <= room
+        {
+            if block.second == u64::MAX {
+                return Ok(Code::Block(*block));
+            }
+            let next = ex.wrap((lin | (PAGE_SIZE - 1)).wrapping_add(1));
+            if let Place::Ram(o) | Place::Rom(o) = ex.translate(Rights::Current, next, Access::Fetch)?.place
+                && o == block.second
+            {
+                return Ok(Code::Block(*block));
+            }
+        }
+        Self::decode_block(cache, tlbs, ex, lin, offset, code_size, room)
+    }
+
+    fn decode_block(
+        cache: &mut Cache,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_>,
+        lin: u64,
+        offset: u64,
+        code_size: u8,
+        room: u64,
+    ) -> Result<Code, Trap> {
+        let mut ops = Vec::with_capacity(16);
+        let page = (PAGE_SIZE - offset % PAGE_SIZE).min(room) as usize;
+        let mut done = 0;
+        let mut second = u64::MAX;
+        while ops.len() < BLOCK_OPS && done < page {
+            let at = offset as usize + done;
+            let n = MAX_INSTRUCTION.min(page - done);
+            let bytes = &ex.mem.bytes()[at..at + n];
+            match decode(bytes, code_size, ex.cpu.model) {
+                Decoded::Op(op, ends) => {
+                    done += usize::from(op.len);
+                    ops.push(op);
+                    if ends {
+                        break;
+                    }
+                }
+                Decoded::Short if !ops.is_empty() => break,
+                Decoded::Short => {
+                    if room < MAX_INSTRUCTION as u64 && room as usize == n {
+                        // The limit of the code segment cuts the instruction.
+                        return Err(Trap::GP);
+                    }
+                    // The instruction goes on in the next page.
+                    let mut buffer = [0; MAX_INSTRUCTION];
+                    buffer[..n].copy_from_slice(bytes);
+                    let next = ex.wrap(lin.wrapping_add(n as u64));
+                    if code_size == 8 && !Exec::canonical(next) {
+                        return Err(Trap::GP);
+                    }
+                    match ex.translate(Rights::Current, next, Access::Fetch)?.place {
+                        Place::Ram(o) | Place::Rom(o) => {
+                            second = o;
+                            let o = o as usize;
+                            buffer[n..].copy_from_slice(&ex.mem.bytes()[o..o + MAX_INSTRUCTION - n]);
+                        }
+                        Place::Bus => return Self::code_from_bus(ex, lin, code_size, room),
+                    }
+                    let have = (room.min(MAX_INSTRUCTION as u64)) as usize;
+                    match decode(&buffer[..have], code_size, ex.cpu.model) {
+                        Decoded::Op(op, _) => {
+                            done += usize::from(op.len);
+                            ops.push(op);
+                        }
+                        Decoded::Short => return Err(Trap::GP),
+                    }
+                    break;
+                }
+            }
+        }
+        let (block, fresh) = cache.insert(ex.mem, offset, code_size, &ops, done as u32, second);
+        if fresh {
+            // The other CPUs' permissions to write there end too.
+            for frame in [offset, second] {
+                if frame != u64::MAX {
+                    ex.tlb.protect(frame);
+                    for tlb in &mut *tlbs {
+                        tlb.protect(frame);
+                    }
+                }
+            }
+        }
+        Ok(Code::Block(block))
+    }
+
+    /// Fetches and decodes one instruction from a device (or from nothing).
+    fn code_from_bus(ex: &mut Exec<'_>, lin: u64, code_size: u8, room: u64) -> Result<Code, Trap> {
+        let mut buffer = [0; MAX_INSTRUCTION];
+        for n in 0..MAX_INSTRUCTION {
+            if n as u64 >= room {
+                return Err(Trap::GP);
+            }
+            let at = ex.wrap(lin.wrapping_add(n as u64));
+            let t = ex.translate(Rights::Current, at, Access::Fetch)?;
+            buffer[n] = match t.place {
+                Place::Ram(o) | Place::Rom(o) => ex.mem.bytes()[o as usize],
+                Place::Bus => {
+                    let when = ex.at();
+                    let v = ex.bus.mmio_read(ex.mem, when, t.phys, 1) as u8;
+                    ex.after_bus();
+                    v
+                }
+            };
+            if let Decoded::Op(op, _) = decode(&buffer[..=n], code_size, ex.cpu.model)
+                && usize::from(op.len) <= n + 1
+                && (op.len > 0)
+            {
+                return Ok(Code::Once(op));
+            }
+        }
+        Err(Trap::GP)
+    }
+
+    /// Executes `op`, the instruction at RIP. `Some` ends the block.
+    #[inline(always)]
+    fn step(ex: &mut Exec<'_>, op: &Op) -> Option<Result<Flow, Trap>> {
+        let rip = &mut ex.cpu.regs[usize::from(REG_RIP)];
+        *rip = rip.wrapping_add(op.len.into());
+        match (op.run)(ex, op) {
+            Ok(Flow::Next) => {
+                ex.left -= 1;
+                ex.attention.then_some(Ok(Flow::Next))
+            }
+            Ok(flow) => {
+                ex.left -= 1;
+                Some(Ok(flow))
+            }
+            Err(trap) => {
+                let rip = &mut ex.cpu.regs[usize::from(REG_RIP)];
+                *rip = rip.wrapping_sub(op.len.into());
+                Some(Err(trap))
+            }
+        }
+    }
+}
+
+impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
+    fn run(
+        &mut self,
+        cpu: &mut Cpu,
+        index: usize,
+        mem: &mut Memory,
+        bus: &mut (dyn X86Bus + '_),
+        clock: Clock,
+        budget: u64,
+    ) -> Exit {
+        self.prepare(index, mem);
+        let mut tlb = std::mem::take(&mut self.tlbs[index]);
+        let mut left = budget;
+        let stop = loop {
+            // Lifetimes: the context is rebuilt after every look at stores into code and tables.
+            let mut ex = Exec {
+                cpu: &mut *cpu,
+                tlb: &mut tlb,
+                mem: &mut *mem,
+                bus: &mut *bus,
+                index,
+                clock,
+                left,
+                budget,
+                attention: false,
+            };
+            ex.mode_changed();
+            let stop = Self::run_until_attention(&mut self.cache, &mut self.tlbs, &mut ex);
+            left = ex.left;
+            std::mem::swap(&mut tlb, &mut self.tlbs[index]);
+            if mem.has_hits() {
+                self.take_hits(mem);
+            }
+            std::mem::swap(&mut tlb, &mut self.tlbs[index]);
+            if self.epoch != mem.epoch() {
+                self.epoch = mem.epoch();
+                tlb.clear(mem);
+                for other in &mut self.tlbs {
+                    other.clear(mem);
+                }
+            }
+            if let Some(stop) = stop {
+                break stop;
+            }
+            if bus.attention() {
+                break Stop::Attention;
+            }
+        };
+        self.tlbs[index] = tlb;
+        Exit { steps: budget - left, stop }
+    }
+
+    fn flush(&mut self) {
+        self.flush = true;
+    }
+}
+
+impl Interpreter {
+    /// Runs to a stop (`Some`), or until stores or the bus want to be looked at (`None`).
+    fn run_until_attention(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Option<Stop> {
+        loop {
+            if ex.attention {
+                return None;
+            }
+            if ex.left == 0 {
+                return Some(Stop::Budget);
+            }
+            let single = match ex.boundary() {
+                Ok(Boundary::Run(single)) => single,
+                Ok(Boundary::Entered) => {
+                    ex.left -= 1;
+                    continue;
+                }
+                Ok(Boundary::Idle) => {
+                    return Some(match ex.cpu.activity {
+                        Activity::Shutdown => Stop::Shutdown,
+                        _ => Stop::Halted,
+                    });
+                }
+                Err(trap) => match Self::give_up(ex, trap, None) {
+                    Some(stop) => return Some(stop),
+                    None => continue,
+                },
+            };
+            let result =
+                if single { Self::run_one(cache, tlbs, ex) } else { Self::run_blocks(cache, tlbs, ex) };
+            match result {
+                Ok(Flow::Halt) => {
+                    if ex.cpu.activity == Activity::Running {
+                        ex.cpu.activity = Activity::Halted;
+                    }
+                }
+                Ok(Flow::Yield) => return Some(Stop::Yield),
+                Ok(_) => {}
+                Err((Trap::Fault { vector, code }, op)) => {
+                    // The entry into the exception is one step; the instruction made none.
+                    match ex.raise(vector, code) {
+                        Ok(()) => ex.left -= 1,
+                        Err(trap) => {
+                            if let Some(stop) = Self::give_up(ex, trap, op) {
+                                return Some(stop);
+                            }
+                        }
+                    }
+                }
+                Err((trap, op)) => {
+                    if let Some(stop) = Self::give_up(ex, trap, op) {
+                        return Some(stop);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Handles what is no fault: shutdown and unimplemented instructions.
+    fn give_up(ex: &mut Exec<'_>, trap: Trap, op: Option<Op>) -> Option<Stop> {
+        match trap {
+            Trap::Fault { vector, code } => match ex.raise(vector, code) {
+                Ok(()) => {
+                    ex.left -= 1;
+                    None
+                }
+                Err(Trap::Fault { .. } | Trap::Shutdown) => Self::give_up(ex, Trap::Shutdown, op),
+                Err(Trap::Unimplemented) => Self::give_up(ex, Trap::Unimplemented, op),
+            },
+            Trap::Shutdown => {
+                ex.cpu.activity = Activity::Shutdown;
+                ex.left -= 1;
+                Some(Stop::Shutdown)
+            }
+            Trap::Unimplemented => {
+                let name = op.and_then(|op| iced_x86::Code::try_from(usize::from(op.code)).ok()).map_or_else(
+                    || String::from("event delivery"),
+                    |code| code.op_code().instruction_string().to_owned(),
+                );
+                Some(Stop::Unimplemented(format!("{name} at RIP {:#x}", ex.cpu.rip())))
+            }
+        }
+    }
+
+    /// Runs blocks until an instruction asks for a look at events, attention, or the budget ends.
+    fn run_blocks(
+        cache: &mut Cache,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_>,
+    ) -> Result<Flow, (Trap, Option<Op>)> {
+        loop {
+            let block = match Self::code(cache, tlbs, ex).map_err(|t| (t, None))? {
+                Code::Block(block) => block,
+                Code::Once(op) => {
+                    return Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
+                }
+            };
+            let ops = cache.ops(&block);
+            let n = ops.len().min(ex.left as usize);
+            let mut flow = Flow::Next;
+            for op in &ops[..n] {
+                if let Some(result) = Self::step(ex, op) {
+                    match result {
+                        Ok(f) => {
+                            flow = f;
+                            break;
+                        }
+                        Err(trap) => return Err((trap, Some(*op))),
+                    }
+                }
+            }
+            if !matches!(flow, Flow::Next | Flow::Jump | Flow::Again) || ex.attention || ex.left == 0 {
+                return Ok(flow);
+            }
+        }
+    }
+
+    /// Runs one instruction: single-step traps, interrupt shadows, instruction breakpoints.
+    fn run_one(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Result<Flow, (Trap, Option<Op>)> {
+        let trap_flag = ex.cpu.rflags & bit::TF != 0;
+        ex.instruction_breakpoint().map_err(|t| (t, None))?;
+        let shadow = std::mem::replace(&mut ex.cpu.shadow, Shadow::None);
+        let code = Self::code(cache, tlbs, ex).map_err(|t| (t, None));
+        let op = match code {
+            Ok(Code::Block(block)) => cache.ops(&block).first().copied(),
+            Ok(Code::Once(op)) => Some(op),
+            Err(e) => return Err(e),
+        };
+        let Some(op) = op else { return Err((Trap::Unimplemented, None)) };
+        let result = Self::step(ex, &op).unwrap_or(Ok(Flow::Next));
+        // A shadow lasts one instruction; a second STI or MOV SS in it does not prolong it for
+        // interrupts that were held already (SDM volume 3, section 6.8.3): real CPUs differ, here
+        // a new shadow counts.
+        let _ = shadow;
+        ex.cpu.rflags &= !bit::RF | if result.is_err() { bit::RF } else { 0 };
+        if result.is_ok() && trap_flag {
+            ex.cpu.debug_pending |= super::boundary::DR6_BS;
+        }
+        result.map_err(|t| (t, Some(op)))
+    }
+}
