@@ -102,7 +102,7 @@ impl Flags {
     /// The parity flag: the low byte has an even number of bits set.
     #[inline(always)]
     pub fn pf(&self) -> bool {
-        (self.result as u8 ^ (self.aux >> 8) as u8).count_ones() % 2 == 0
+        (self.result as u8 ^ (self.aux >> 8) as u8).count_ones().is_multiple_of(2)
     }
 
     /// Sets CF, keeps the others.
@@ -153,7 +153,7 @@ impl Flags {
         let (zf, sf, pf) = (b & bit::ZF != 0, b & bit::SF != 0, b & bit::PF != 0);
         // ZF wants result 0 or not; SF and PF are then corrected by the deltas.
         self.result = u64::from(!zf);
-        let even = u8::from(!zf).count_ones() % 2 == 0;
+        let even = zf;
         self.aux = u64::from(sf) * AUX_SFD | u64::from(pf != even) << 8;
         self.set_cf_of(b & bit::CF != 0, b & bit::OF != 0);
         self.set_af(b & bit::AF != 0);

@@ -119,7 +119,7 @@ impl Exec<'_> {
                 let bytes = self.mem.bytes();
                 let o = o as usize;
                 let v = if long {
-                    bytes.get(o..o + 8).map_or(0, |b| super::word::Word::from_bytes(b))
+                    bytes.get(o..o + 8).map_or(0, super::word::Word::from_bytes)
                 } else {
                     bytes.get(o..o + 4).map_or(0, |b| u64::from(<u32 as super::word::Word>::from_bytes(b)))
                 };
