@@ -1,0 +1,91 @@
+//! Devices: pure state machines.
+//!
+//! A device is plain data. It is called with an access, a timer or an input, and a [`Ctx`] through
+//! which it raises lines, sets timers, does DMA and emits output. It has no threads, no clock of
+//! its own, no randomness and no host I/O; its whole state derives serialisation, and a clone of it
+//! is a snapshot.
+#![forbid(unsafe_code)]
+
+use crate::machine::events::{EventQueue, TimerId};
+use crate::machine::time::VirtNs;
+use crate::replay::{Output, Source};
+use dejavm_interp::mem::Memory;
+use serde::{Deserialize, Serialize};
+
+/// An interrupt line into the board's interrupt controllers; the board says what the numbers mean
+/// (on PCs: the global system interrupt, 0 to 23, of which 0 to 15 are the ISA interrupts).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Line(pub u16);
+
+/// What a device, or the guest through one, asks of the whole machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Switch off (ACPI S5).
+    PowerOff,
+    /// Reset everything.
+    Reset,
+    /// End the run with this exit code (isa-debug-exit).
+    Exit(u8),
+}
+
+/// What devices share: timers, and the effects of an access that the board and the machine act on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct World {
+    /// The board's timers.
+    pub events: EventQueue,
+    /// Line changes that the board has not routed yet; empty between steps.
+    pub lines: Vec<(Line, bool)>,
+    /// A request that the machine has not acted on; taken at the next boundary.
+    pub request: Option<Request>,
+    /// Output since the machine last took it, with the icount of each. Not part of the state.
+    #[serde(skip)]
+    pub outputs: Vec<(u64, Output)>,
+    /// The machine has to look at lines, deadlines, requests or the memory map before the next
+    /// step. Not part of the state: stopping is invisible.
+    #[serde(skip)]
+    pub attention: bool,
+}
+
+/// What a device is called with.
+pub struct Ctx<'a> {
+    /// The boundary before the step in which the device is called.
+    pub icount: u64,
+    /// The virtual clock there.
+    pub now: VirtNs,
+    /// Guest memory, for DMA.
+    pub mem: &'a mut Memory,
+    /// Timers and effects.
+    pub world: &'a mut World,
+    /// Values that come from outside through the log.
+    pub source: &'a mut dyn Source,
+}
+
+impl Ctx<'_> {
+    /// Sets the level of an interrupt line.
+    pub fn set_line(&mut self, line: Line, level: bool) {
+        self.world.lines.push((line, level));
+        self.world.attention = true;
+    }
+
+    /// Sets the one deadline of `timer`, or cancels it.
+    pub fn set_timer(&mut self, timer: TimerId, deadline: Option<VirtNs>) {
+        self.world.events.set(timer, deadline);
+        self.world.attention = true;
+    }
+
+    /// Sends something out of the machine.
+    pub fn emit(&mut self, output: Output) {
+        self.world.outputs.push((self.icount, output));
+    }
+
+    /// Asks something of the whole machine, at the end of this step.
+    pub fn request(&mut self, request: Request) {
+        self.world.request.get_or_insert(request);
+        self.world.attention = true;
+    }
+
+    /// The host's wall clock in nanoseconds since 1970, read through the log.
+    pub fn host_clock(&mut self) -> u64 {
+        self.source.host_clock(self.icount)
+    }
+}

@@ -1,0 +1,45 @@
+//! What the run loop needs of a board.
+
+use crate::devices::World;
+use crate::machine::events::TimerId;
+use crate::replay::{Input, Source};
+use dejavm_interp::engine::{Clock, Exit};
+use dejavm_interp::mem::Memory;
+
+/// A board: CPUs and devices as one plain value. A clone is a snapshot (memory apart).
+pub trait Board: Clone + serde::Serialize + serde::de::DeserializeOwned {
+    /// What runs the CPUs: a trait object of [`dejavm_interp::engine::Engine`] for this board.
+    type Engine: ?Sized;
+
+    /// Number of CPUs.
+    fn cpus(&self) -> usize;
+
+    /// True when CPU `index` waits for an interrupt and none is deliverable.
+    fn halted(&self, index: usize) -> bool;
+
+    /// Runs CPU `index` for at most `budget` steps. On return lines have been routed.
+    fn run(
+        &mut self,
+        engine: &mut Self::Engine,
+        index: usize,
+        mem: &mut Memory,
+        source: &mut dyn Source,
+        clock: Clock,
+        budget: u64,
+    ) -> Exit;
+
+    /// A timer fired at the boundary that `clock` gives.
+    fn timer(&mut self, timer: TimerId, mem: &mut Memory, source: &mut dyn Source, clock: Clock);
+
+    /// An input is injected at the boundary that `clock` gives.
+    fn input(&mut self, input: &Input, mem: &mut Memory, source: &mut dyn Source, clock: Clock);
+
+    /// How many bytes serial port `port` takes now: less than that and no byte is lost.
+    fn serial_room(&self, port: u8) -> usize;
+
+    /// Timers, requests, outputs.
+    fn world(&mut self) -> &mut World;
+
+    /// Back to power-on: CPUs and devices, and the memory map. Memory contents are the machine's.
+    fn reset(&mut self, mem: &mut Memory);
+}

@@ -1,0 +1,197 @@
+//! Machines: boards, memory and time, and the loop that moves them.
+
+pub mod board;
+pub mod events;
+pub mod time;
+
+use crate::devices::Request;
+use crate::replay::{Input, Output, Source};
+use board::Board;
+use dejavm_interp::engine::{Clock, Exit, Stop};
+use dejavm_interp::mem::Memory;
+use serde::{Deserialize, Serialize};
+use time::VirtNs;
+
+/// Steps of one CPU's turn while several CPUs share the timeline.
+const QUANTUM: u64 = 4096;
+
+/// Why [`Machine::run`] returned. The machine stands at an exact boundary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// The limit was reached.
+    Limit,
+    /// Every CPU waits; nothing happens before the given deadline (`None`: ever).
+    Idle(Option<VirtNs>),
+    /// The guest asked for something; [`Machine::reset`] does a reset.
+    Request(Request),
+    /// An instruction is not implemented; the text names it and where.
+    Unimplemented(String),
+}
+
+/// Whose turn it is when several CPUs share the timeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Turn {
+    cpu: usize,
+    left: u64,
+}
+
+/// Everything of a machine but its memory: plain data, cloned for a snapshot, digested for a
+/// checkpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State<B> {
+    /// Steps since power-on.
+    pub icount: u64,
+    /// Virtual nanoseconds skipped or slept while all CPUs were halted.
+    pub warp: u64,
+    /// Binary logarithm of the virtual nanoseconds of one step.
+    pub shift: u8,
+    turn: Turn,
+    /// CPUs and devices.
+    pub board: B,
+}
+
+impl<B> State<B> {
+    /// The clock at the current boundary.
+    pub fn clock(&self) -> Clock {
+        Clock { icount: self.icount, shift: self.shift, warp: self.warp }
+    }
+
+    /// The virtual clock at the current boundary.
+    pub fn now(&self) -> VirtNs {
+        VirtNs(self.clock().virtual_ns(self.icount))
+    }
+}
+
+/// A machine that runs.
+pub struct Machine<B: Board> {
+    /// Everything but memory.
+    pub state: State<B>,
+    /// Guest-physical memory.
+    pub mem: Memory,
+    /// What is loaded into memory at power-on and again at reset: physical address and bytes.
+    pub images: Vec<(u64, Vec<u8>)>,
+    engine: Box<B::Engine>,
+    /// Skip idle time to the next timer instead of pausing.
+    pub skip_idle: bool,
+}
+
+impl<B: Board> Machine<B> {
+    /// A machine at power-on, its images loaded into memory already.
+    pub fn new(
+        board: B,
+        mem: Memory,
+        engine: Box<B::Engine>,
+        shift: u8,
+        images: Vec<(u64, Vec<u8>)>,
+    ) -> Self {
+        let state = State { icount: 0, warp: 0, shift, turn: Turn::default(), board };
+        Self { state, mem, images, engine, skip_idle: true }
+    }
+
+    /// Runs until the boundary `limit`, or until something else has to be decided outside.
+    ///
+    /// Timers due at the boundary where it returns have not necessarily fired;
+    /// [`Machine::inject`] and the next run fire them first.
+    pub fn run(&mut self, limit: u64, source: &mut dyn Source) -> Pause {
+        loop {
+            self.state.board.world().attention = false;
+            self.fire_timers(source);
+            if let Some(request) = self.state.board.world().request.take() {
+                return Pause::Request(request);
+            }
+            if self.state.icount >= limit {
+                return Pause::Limit;
+            }
+            let Some(index) = self.choose_cpu() else {
+                let next = self.state.board.world().events.next();
+                match next {
+                    Some(deadline) if self.skip_idle => self.warp_to(deadline),
+                    _ => return Pause::Idle(next),
+                }
+                continue;
+            };
+            let mut budget = limit - self.state.icount;
+            if self.state.board.cpus() > 1 {
+                budget = budget.min(self.state.turn.left);
+            }
+            if let Some(deadline) = self.state.board.world().events.next() {
+                // The first boundary at which the clock has reached the deadline.
+                let ns = deadline.since(self.state.now());
+                budget = budget.min(ns.div_ceil(1 << self.state.shift));
+            }
+            let clock = self.state.clock();
+            let Exit { steps, stop } =
+                self.state.board.run(&mut self.engine, index, &mut self.mem, source, clock, budget);
+            self.state.icount += steps;
+            self.state.turn.left = self.state.turn.left.saturating_sub(steps);
+            match stop {
+                Stop::Budget | Stop::Halted | Stop::Attention => {}
+                Stop::Yield => self.state.turn.left = 0,
+                // Shutdown resets a PC; the board's chipset would see the special cycle.
+                Stop::Shutdown => return Pause::Request(Request::Reset),
+                Stop::Unimplemented(what) => return Pause::Unimplemented(what),
+                Stop::Breakpoint | Stop::Watchpoint { .. } => return Pause::Limit,
+            }
+        }
+    }
+
+    /// The CPU whose turn it is, skipping those that are halted.
+    fn choose_cpu(&mut self) -> Option<usize> {
+        let n = self.state.board.cpus();
+        let turn = self.state.turn;
+        if turn.left > 0 && !self.state.board.halted(turn.cpu) {
+            return Some(turn.cpu);
+        }
+        let next = (1..=n).map(|i| (turn.cpu + i) % n).find(|&i| !self.state.board.halted(i))?;
+        self.state.turn = Turn { cpu: next, left: QUANTUM };
+        Some(next)
+    }
+
+    fn fire_timers(&mut self, source: &mut dyn Source) {
+        let (now, clock) = (self.state.now(), self.state.clock());
+        while let Some(timer) = self.state.board.world().events.take_due(now) {
+            self.state.board.timer(timer, &mut self.mem, source, clock);
+        }
+    }
+
+    /// Moves the virtual clock on to `deadline` while every CPU is halted.
+    pub fn warp_to(&mut self, deadline: VirtNs) {
+        self.state.warp += deadline.since(self.state.now());
+    }
+
+    /// Moves the virtual clock on by `ns` while every CPU is halted.
+    pub fn warp_by(&mut self, ns: u64) {
+        self.state.warp += ns;
+    }
+
+    /// Injects an input at the current boundary, after the timers that are due there.
+    pub fn inject(&mut self, input: &Input, source: &mut dyn Source) {
+        self.fire_timers(source);
+        let clock = self.state.clock();
+        self.state.board.input(input, &mut self.mem, source, clock);
+    }
+
+    /// Takes what left the machine since the last call.
+    pub fn take_outputs(&mut self) -> Vec<(u64, Output)> {
+        std::mem::take(&mut self.state.board.world().outputs)
+    }
+
+    /// Resets the machine: zeroed memory, the images loaded again, CPUs and devices at power-on.
+    /// Time goes on.
+    pub fn reset(&mut self) {
+        let regions = self.mem.regions().to_vec();
+        for r in regions.iter().filter(|r| r.writable) {
+            let zero = vec![0; 1 << 16];
+            for at in (0..r.len).step_by(zero.len()) {
+                let n = (r.len - at).min(zero.len() as u64) as usize;
+                self.mem.write(r.start + at, &zero[..n]);
+            }
+        }
+        self.state.board.reset(&mut self.mem);
+        for (addr, bytes) in &self.images {
+            let fits = self.mem.load(*addr, bytes);
+            debug_assert!(fits, "the image was loaded once");
+        }
+        self.state.turn = Turn::default();
+    }
+}

@@ -1,0 +1,64 @@
+//! Recording and replaying: the one funnel for everything that comes from outside.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that came from outside at a boundary. The stable vocabulary of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Bytes arrived on a serial port, no more than its FIFO has room for.
+    Serial {
+        /// Port number, 0 for COM1.
+        port: u8,
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// A key went down or up: a PS/2 set-2 independent key number (Linux input event code).
+    Key {
+        /// Linux input event code (KEY_*).
+        code: u16,
+        /// True when it went down.
+        down: bool,
+    },
+    /// The pointer moved, its buttons changed.
+    Pointer {
+        /// Relative motion to the right.
+        dx: i32,
+        /// Relative motion downwards.
+        dy: i32,
+        /// Relative motion of the wheel, upwards.
+        wheel: i32,
+        /// Buttons held: bit 0 left, 1 right, 2 middle.
+        buttons: u8,
+    },
+    /// The user pressed the power button (ACPI), for instance by Ctrl-C.
+    PowerButton,
+    /// The user asked for a reset.
+    Reset,
+    /// A non-maskable interrupt was asked for.
+    Nmi,
+}
+
+/// Something that left the machine. Compared in replay, shown or dropped by the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// A byte left a serial port.
+    Serial {
+        /// Port number, 0 for COM1.
+        port: u8,
+        /// The byte.
+        byte: u8,
+    },
+    /// A byte was written to the debug console (port E9H or 402H).
+    Debug {
+        /// The byte.
+        byte: u8,
+    },
+}
+
+/// Values that a step needs from outside at once. Recording takes them from the host and logs
+/// them, replaying takes them from the log.
+pub trait Source {
+    /// The host's wall clock in nanoseconds since 1970, for a read in the step after `icount`.
+    fn host_clock(&mut self, icount: u64) -> u64;
+}
