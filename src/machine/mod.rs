@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod events;
+pub mod loader;
 pub mod time;
 
 use crate::devices::Request;
