@@ -25,8 +25,9 @@ pub struct Program {
 /// The Xen ELF note that holds the PVH entry point (XEN_ELFNOTE_PHYS32_ENTRY).
 const PHYS32_ENTRY: u32 = 18;
 
-/// Reads the program headers of `image`. `memory` bounds what zero-filled segments may claim.
-pub fn program(image: &Image, memory: u64) -> Result<Program, LoadError> {
+/// Reads the program headers of `image`. `memory` bounds what zero-filled segments may claim;
+/// without it only the notes are read.
+pub fn program(image: &Image, memory: Option<u64>) -> Result<Program, LoadError> {
     let bytes = image.bytes.as_slice();
     match bytes.get(4) {
         Some(1) => read::<elf::FileHeader32<Endianness>>(image, bytes, memory),
@@ -42,14 +43,16 @@ fn unusable(image: &Image, what: impl std::fmt::Display) -> LoadError {
 fn read<H: FileHeader<Endian = Endianness>>(
     image: &Image,
     bytes: &[u8],
-    memory: u64,
+    memory: Option<u64>,
 ) -> Result<Program, LoadError> {
     let bad = |e: object::Error| unusable(image, format_args!("damaged ELF: {e}"));
     let header = H::parse(bytes).map_err(bad)?;
     let endian = header.endian().map_err(bad)?;
     let mut program = Program { entry: header.e_entry(endian).into(), segments: Vec::new(), pvh_entry: None };
     for p in header.program_headers(endian, bytes).map_err(bad)? {
-        if p.p_type(endian) == elf::PT_LOAD {
+        if let Some(memory) = memory
+            && p.p_type(endian) == elf::PT_LOAD
+        {
             let data = p.data(endian, bytes).map_err(|()| LoadError::Truncated {
                 name: image.name.clone(),
                 what: "a segment lies outside the file".into(),

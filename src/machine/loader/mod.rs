@@ -197,3 +197,6 @@ fn place_high(name: &str, len: u64, bottom: u64, top: u64, memory: u64) -> Resul
         memory: memory >> 20,
     })
 }
+
+#[cfg(test)]
+mod tests;

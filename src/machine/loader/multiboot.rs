@@ -70,7 +70,7 @@ pub fn load(boot: &Boot, kernel: &Image, memory: u64) -> Result<Loaded, LoadErro
         images.push((load.into(), segment));
         entry
     } else {
-        let program = elf::program(kernel, low)?;
+        let program = elf::program(kernel, Some(low))?;
         images.extend(program.segments.into_iter().map(|s| (s.addr, s.bytes)));
         program.entry as u32
     };

@@ -12,7 +12,7 @@ const MAGIC: u32 = 0x336e_c578;
 /// True when the file is an ELF with a PVH note.
 pub fn has_note(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
-        && elf::program(&Image { name: String::new(), bytes: bytes.to_vec() }, u64::MAX >> 1)
+        && elf::program(&Image { name: String::new(), bytes: bytes.to_vec() }, None)
             .is_ok_and(|p| p.pvh_entry.is_some())
 }
 
@@ -22,7 +22,7 @@ pub fn load(boot: &Boot, kernel: &Image, memory: u64) -> Result<Loaded, LoadErro
         return Err(LoadError::CommandLine { len: boot.append.len(), max: COMMAND_LINE_MAX });
     }
     let low = memory.min(LOW_RAM_MAX) - ACPI_BYTES;
-    let program = elf::program(kernel, low)?;
+    let program = elf::program(kernel, Some(low))?;
     let entry = program.pvh_entry.ok_or_else(|| LoadError::Format(kernel.name.clone()))?;
     let mut images: Vec<(u64, Vec<u8>)> = program.segments.into_iter().map(|s| (s.addr, s.bytes)).collect();
     let top = images.iter().map(|(a, b)| a + b.len() as u64).max().unwrap_or(0).max(0x10_0000);
