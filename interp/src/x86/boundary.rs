@@ -34,9 +34,14 @@ impl Exec<'_> {
             self.startup(page);
         }
         let shadow = self.cpu.shadow;
+        if shadow == Shadow::MovSs {
+            // The single-step trap after a load of SS is lost, data breakpoints wait (SDM
+            // volume 3, section 6.8.3).
+            self.cpu.debug_pending &= !DR6_BS;
+        }
         if self.cpu.debug_pending != 0 && shadow != Shadow::MovSs {
             self.cpu.activity = Activity::Running;
-            self.cpu.dr[6] |= std::mem::take(&mut self.cpu.debug_pending);
+            self.cpu.dr[6] = self.cpu.dr[6] & !15 | std::mem::take(&mut self.cpu.debug_pending);
             self.raise(vector::DB, None)?;
             return Ok(Boundary::Entered);
         }
@@ -69,8 +74,10 @@ impl Exec<'_> {
         if self.cpu.activity != Activity::Running {
             return Ok(Boundary::Idle);
         }
-        let single =
-            self.cpu.rflags & bit::TF != 0 || shadow != Shadow::None || self.instruction_breakpoints();
+        // RF is consumed by one instruction.
+        let single = self.cpu.rflags & (bit::TF | bit::RF) != 0
+            || shadow != Shadow::None
+            || self.instruction_breakpoints();
         Ok(Boundary::Run(single))
     }
 
@@ -83,7 +90,7 @@ impl Exec<'_> {
     }
 
     /// DR7 enables an instruction breakpoint.
-    fn instruction_breakpoints(&self) -> bool {
+    pub fn instruction_breakpoints(&self) -> bool {
         let dr7 = self.cpu.dr[7];
         dr7 & 0xff != 0 && (0..4).any(|i| dr7 >> (2 * i) & 3 != 0 && dr7 >> (16 + 4 * i) & 3 == 0)
     }
@@ -139,7 +146,7 @@ impl Exec<'_> {
         if hits == 0 {
             return Ok(());
         }
-        self.cpu.dr[6] |= hits;
+        self.cpu.dr[6] = self.cpu.dr[6] & !15 | hits;
         Err(Trap::Fault { vector: vector::DB, code: None })
     }
 }

@@ -4,9 +4,7 @@ use super::op::{Handler, Op, REG_RIP, REG_ZERO, opflag};
 use super::regs::seg;
 use super::trap::Trap;
 use super::{int, model::Model, simd, system, x87};
-use iced_x86::{
-    Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
-};
+use iced_x86::{Code, Decoder, DecoderError, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 /// What decoding some bytes gave.
 pub enum Decoded {
@@ -23,7 +21,8 @@ const GROUPS: &[fn(&Instruction) -> Option<Handler>] =
 /// Decodes the instruction at the start of `bytes` (at most 15), for code of `code_size` bytes
 /// (2, 4 or 8) on a CPU of `model`.
 pub fn decode(bytes: &[u8], code_size: u8, model: Model) -> Decoded {
-    let mut decoder = Decoder::with_ip(u32::from(code_size) * 8, bytes, 0, DecoderOptions::NONE);
+    let options = model.decoder_options();
+    let mut decoder = Decoder::with_ip(u32::from(code_size) * 8, bytes, 0, options);
     let ins = decoder.decode();
     if ins.is_invalid() {
         if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() < 15 {

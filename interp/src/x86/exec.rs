@@ -42,6 +42,9 @@ pub enum Flow {
     Again,
     /// At RIP, after looking at pending events and the CPU's mode.
     Event,
+    /// At RIP, in a handler that the instruction entered: like `Event`, but RFLAGS.TF as it was
+    /// before the instruction causes no single-step trap.
+    Entered,
     /// The CPU halted, after a look at pending events.
     Halt,
     /// The CPU spins: with several CPUs its turn ends.
@@ -181,25 +184,6 @@ impl Exec<'_> {
             self.cpu.cpl = cpl;
             self.mode_changed();
         }
-    }
-
-    /// Runs `f` with supervisor rights for its accesses (descriptor tables, TSS, delivery).
-    ///
-    /// # Errors
-    /// What `f` returns.
-    pub fn implicit<R>(&mut self, f: impl FnOnce(&mut Self) -> Result<R, Trap>) -> Result<R, Trap> {
-        if self.cpu.cpl != 3 {
-            return f(self);
-        }
-        let cpl = std::mem::replace(&mut self.cpu.cpl, 0);
-        self.mode_changed();
-        let result = f(self);
-        // `f` may have set the final privilege level itself.
-        if self.cpu.cpl == 0 {
-            self.cpu.cpl = cpl;
-        }
-        self.mode_changed();
-        result
     }
 
     /// Checks CR0.EM and CR0.TS before an x87 instruction.

@@ -429,13 +429,22 @@ impl Interpreter {
             Err(e) => return Err(e),
         };
         let Some(op) = op else { return Err((Trap::Unimplemented, None)) };
+        // A second STI or MOV SS in the shadow of the first casts a shadow of its own: the manual
+        // leaves that open (SDM volume 3, section 6.8.3).
+        // RF suppresses the breakpoints of one instruction, which may set it anew (IRET).
+        let resume = ex.cpu.rflags & bit::RF;
+        ex.cpu.rflags &= !bit::RF;
         let result = Self::step(ex, &op).unwrap_or(Ok(Flow::Next));
-        // A shadow lasts one instruction; a second STI or MOV SS in it does not prolong it for
-        // interrupts that were held already (SDM volume 3, section 6.8.3): real CPUs differ, here
-        // a new shadow counts.
-        let _ = shadow;
-        ex.cpu.rflags &= !bit::RF | if result.is_err() { bit::RF } else { 0 };
-        if result.is_ok() && trap_flag {
+        match result {
+            Err(_) => {
+                ex.cpu.rflags |= resume;
+                ex.cpu.shadow = shadow;
+            }
+            // Not the next iteration's breakpoint again (SDM volume 3, section 17.3.1.1).
+            Ok(Flow::Again) if ex.instruction_breakpoints() => ex.cpu.rflags |= bit::RF,
+            Ok(_) => {}
+        }
+        if trap_flag && result.is_ok_and(|flow| flow != Flow::Entered) {
             ex.cpu.debug_pending |= super::boundary::DR6_BS;
         }
         result.map_err(|t| (t, Some(op)))

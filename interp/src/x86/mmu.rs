@@ -222,6 +222,7 @@ impl Exec<'_> {
         if fetch && (nx_on && pae || m & mode::SMEP != 0) {
             base_code |= code::I;
         }
+        let gigantic = long && self.cpu.model.features().pages_1g;
         let absent = Fault(base_code);
         let reserved = || Fault(base_code | code::P | code::RSVD);
         let denied = || Fault(base_code | code::P);
@@ -255,9 +256,11 @@ impl Exec<'_> {
             steps[n] = Step { offset, span };
             n += 1;
             let mut bad = wide && (e & pte::RESERVED != 0 || !nx_on && e & pte::NX != 0);
-            let can_be_large = if wide { span == 21 || span == 30 && long } else { m & mode::PSE != 0 };
+            let can_be_large = if wide { span == 21 || span == 30 && gigantic } else { m & mode::PSE != 0 };
             let leaf = span == 12 || e & pte::PS != 0 && span > 12 && can_be_large;
-            if long && span == 39 && e & pte::PS != 0 || pae && !long && e >> 52 & 0x7ff != 0 {
+            // The page-size bit is reserved where no large page exists.
+            let no_large = span == 39 || span == 30 && !gigantic;
+            if long && no_large && e & pte::PS != 0 || pae && !long && e >> 52 & 0x7ff != 0 {
                 bad = true;
             }
             writable &= e & pte::W != 0;
