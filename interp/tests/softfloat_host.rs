@@ -1,10 +1,7 @@
 //! The software floating point against the host's own FPU: SSE and x87, values and flags, in
 //! every rounding mode, with FTZ and DAZ, and every precision control.
 #![cfg(target_arch = "x86_64")]
-#![allow(
-    unsafe_code,
-    reason = "the host's FPU is the oracle and is reached by inline assembly"
-)]
+#![allow(unsafe_code, reason = "the host's FPU is the oracle and is reached by inline assembly")]
 
 use std::arch::asm;
 
@@ -47,11 +44,7 @@ fn operand<F: Format>(random: &mut Random) -> F {
     let integer = 1u128 << (F::PRECISION - 1);
     // One x87 operand in 32 has the wrong integer bit.
     let wrong = pick >> 41 & 31 == 0;
-    fraction = if (biased == 0) != wrong {
-        fraction & !integer
-    } else {
-        fraction | integer
-    };
+    fraction = if (biased == 0) != wrong { fraction & !integer } else { fraction | integer };
     F::assemble(pick >> 40 & 1 != 0, biased, fraction)
 }
 
@@ -116,35 +109,15 @@ fn sse_single() {
         let (a, b): (F32, F32) = (operand(&mut random), operand(&mut random));
         let (x, y) = (u64::from(a.0), u64::from(b.0));
         let m = 0xffff_ffffu64;
-        check_sse!("addss xmm0, xmm1", x, y, m, |e| u64::from(
-            sf::add(a, b, e).0
-        ));
-        check_sse!("subss xmm0, xmm1", x, y, m, |e| u64::from(
-            sf::sub(a, b, e).0
-        ));
-        check_sse!("mulss xmm0, xmm1", x, y, m, |e| u64::from(
-            sf::mul(a, b, e).0
-        ));
-        check_sse!("divss xmm0, xmm1", x, y, m, |e| u64::from(
-            sf::div(a, b, e).0
-        ));
-        check_sse!("sqrtss xmm0, xmm1", x, y, m, |e| u64::from(
-            sf::sqrt(b, e).0
-        ));
-        check_sse!("cvtss2sd xmm0, xmm1", x, y, u64::MAX, |e| sf::convert::<
-            F32,
-            F64,
-        >(b, e)
-        .0);
-        check_sse!(
-            "cvtss2si eax, xmm1\nmovd xmm0, eax",
-            x,
-            y,
-            m,
-            |e: &mut Env| {
-                u64::from(sf::to_i32(b, e.rounding, e).map_or(0x8000_0000, |v| v as u32))
-            }
-        );
+        check_sse!("addss xmm0, xmm1", x, y, m, |e| u64::from(sf::add(a, b, e).0));
+        check_sse!("subss xmm0, xmm1", x, y, m, |e| u64::from(sf::sub(a, b, e).0));
+        check_sse!("mulss xmm0, xmm1", x, y, m, |e| u64::from(sf::mul(a, b, e).0));
+        check_sse!("divss xmm0, xmm1", x, y, m, |e| u64::from(sf::div(a, b, e).0));
+        check_sse!("sqrtss xmm0, xmm1", x, y, m, |e| u64::from(sf::sqrt(b, e).0));
+        check_sse!("cvtss2sd xmm0, xmm1", x, y, u64::MAX, |e| sf::convert::<F32, F64>(b, e).0);
+        check_sse!("cvtss2si eax, xmm1\nmovd xmm0, eax", x, y, m, |e: &mut Env| {
+            u64::from(sf::to_i32(b, e.rounding, e).map_or(0x8000_0000, |v| v as u32))
+        });
         check_sse!("roundss xmm0, xmm1, 4", x, y, m, |e: &mut Env| {
             u64::from(sf::round_to_int(b, e.rounding, true, e).0)
         });
@@ -166,28 +139,16 @@ fn sse_double() {
         check_sse!("cvtsd2ss xmm0, xmm1", x, y, 0xffff_ffff, |e| {
             u64::from(sf::convert::<F64, F32>(b, e).0)
         });
-        check_sse!(
-            "cvtsd2si rax, xmm1\nmovq xmm0, rax",
-            x,
-            y,
-            m,
-            |e: &mut Env| { sf::to_i64(b, e.rounding, e).map_or(1 << 63, |v| v as u64) }
-        );
-        check_sse!(
-            "cvttsd2si eax, xmm1\nmovd xmm0, eax",
-            x,
-            y,
-            m,
-            |e: &mut Env| {
-                u64::from(sf::to_i32(b, Rounding::TowardZero, e).map_or(0x8000_0000, |v| v as u32))
-            }
-        );
+        check_sse!("cvtsd2si rax, xmm1\nmovq xmm0, rax", x, y, m, |e: &mut Env| {
+            sf::to_i64(b, e.rounding, e).map_or(1 << 63, |v| v as u64)
+        });
+        check_sse!("cvttsd2si eax, xmm1\nmovd xmm0, eax", x, y, m, |e: &mut Env| {
+            u64::from(sf::to_i32(b, Rounding::TowardZero, e).map_or(0x8000_0000, |v| v as u32))
+        });
         check_sse!("roundsd xmm0, xmm1, 12", x, y, m, |e: &mut Env| {
             sf::round_to_int(b, e.rounding, false, e).0
         });
-        check_sse!("movq rax, xmm1\ncvtsi2sd xmm0, rax", x, y, m, |e| {
-            sf::from_i64::<F64>(y as i64, e).0
-        });
+        check_sse!("movq rax, xmm1\ncvtsi2sd xmm0, rax", x, y, m, |e| { sf::from_i64::<F64>(y as i64, e).0 });
     }
 }
 
@@ -208,20 +169,12 @@ fn sse_compare() {
         let a: F64 = operand(&mut random);
         let b = if n % 8 == 0 { a } else { operand(&mut random) };
         let (x, y) = (a.0, b.0);
-        check_sse!(
-            "comisd xmm0, xmm1\nlahf\nmovzx eax, ah\nmovq xmm0, rax",
-            x,
-            y,
-            0x45,
-            |e| { order_flags(sf::compare(a, b, e)) }
-        );
-        check_sse!(
-            "ucomisd xmm0, xmm1\nlahf\nmovzx eax, ah\nmovq xmm0, rax",
-            x,
-            y,
-            0x45,
-            |e| { order_flags(sf::compare_quiet(a, b, e)) }
-        );
+        check_sse!("comisd xmm0, xmm1\nlahf\nmovzx eax, ah\nmovq xmm0, rax", x, y, 0x45, |e| {
+            order_flags(sf::compare(a, b, e))
+        });
+        check_sse!("ucomisd xmm0, xmm1\nlahf\nmovzx eax, ah\nmovq xmm0, rax", x, y, 0x45, |e| {
+            order_flags(sf::compare_quiet(a, b, e))
+        });
     }
 }
 
@@ -302,9 +255,7 @@ fn x87_arithmetic() {
         check_x87!("fdiv st(0), st(1)", a, b, |e| sf::div(a, b, e));
         check_x87!("fdivr st(0), st(1)", a, b, |e| sf::div(b, a, e));
         check_x87!("fsqrt", a, b, |e| sf::sqrt(a, e));
-        check_x87!("frndint", a, b, |e: &mut Env| sf::round_to_int(
-            a, e.rounding, true, e
-        ));
+        check_x87!("frndint", a, b, |e: &mut Env| sf::round_to_int(a, e.rounding, true, e));
         check_x87!("fscale", a, b, |e| sf::scale(a, b, e));
     }
 }
@@ -328,14 +279,9 @@ fn x87_remainder() {
             let cw = 0x37f;
             let mut env = Env::x87(cw);
             let got = sf::remainder(a, b, nearest, &mut env);
-            let (want, status) = if nearest {
-                x87!("fprem1", cw, a, b)
-            } else {
-                x87!("fprem", cw, a, b)
-            };
+            let (want, status) = if nearest { x87!("fprem1", cw, a, b) } else { x87!("fprem", cw, a, b) };
             let q = got.quotient as u16;
-            let conditions =
-                (q & 4) << 6 | (q & 2) << 13 | (q & 1) << 9 | u16::from(!got.complete) << 10;
+            let conditions = (q & 4) << 6 | (q & 2) << 13 | (q & 1) << 9 | u16::from(!got.complete) << 10;
             assert_eq!(
                 (got.value, env.flags.0, conditions),
                 (want, status as u8 & 0x3f, status & 0x4700),
@@ -354,15 +300,9 @@ fn x87_compare() {
         for quiet in [false, true] {
             let mut env = Env::x87(0x37f);
             let (order, status) = if quiet {
-                (
-                    sf::compare_quiet(a, b, &mut env),
-                    x87!("fucom st(1)", 0x37f, a, b).1,
-                )
+                (sf::compare_quiet(a, b, &mut env), x87!("fucom st(1)", 0x37f, a, b).1)
             } else {
-                (
-                    sf::compare(a, b, &mut env),
-                    x87!("fcom st(1)", 0x37f, a, b).1,
-                )
+                (sf::compare(a, b, &mut env), x87!("fcom st(1)", 0x37f, a, b).1)
             };
             let conditions = (order_flags(order) as u16) << 8;
             assert_eq!(
@@ -422,11 +362,8 @@ fn x87_stores() {
             let centre = [16383 - 1022, 16383 + 1023, 16383 - 126, 16383 + 127][n / 2 % 4];
             a.sign_exp = a.sign_exp & 0x8000 | (centre + random.next() % 60 - 50) as u16;
         }
-        check_store!("fst qword ptr [{to}]", a, |e| sf::convert::<F80, F64>(a, e)
-            .0);
-        check_store!("fst dword ptr [{to}]", a, |e| u64::from(
-            sf::convert::<F80, F32>(a, e).0
-        ));
+        check_store!("fst qword ptr [{to}]", a, |e| sf::convert::<F80, F64>(a, e).0);
+        check_store!("fst dword ptr [{to}]", a, |e| u64::from(sf::convert::<F80, F32>(a, e).0));
         check_store!("fistp qword ptr [{to}]", a, |e: &mut Env| {
             sf::to_i64(a, e.rounding, e).map_or(1 << 63, |v| v as u64)
         });

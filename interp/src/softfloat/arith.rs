@@ -29,11 +29,7 @@ fn sum<F: Format>(a_in: F, b_in: F, negate_b: bool, env: &mut Env) -> F {
         }
         b.sign ^= negate_b;
         if a.class == Class::Infinity && b.class == Class::Infinity {
-            return if a.sign == b.sign {
-                F::infinity(a.sign)
-            } else {
-                invalid(env)
-            };
+            return if a.sign == b.sign { F::infinity(a.sign) } else { invalid(env) };
         }
         if denormal_stops([&a, &b], env) {
             return a_in;
@@ -69,13 +65,7 @@ fn sum<F: Format>(a_in: F, b_in: F, negate_b: bool, env: &mut Env) -> F {
         return F::zero(zero_sum_sign(env));
     }
     let shift = total.leading_zeros();
-    round_pack(
-        big.sign,
-        big.exp + 1 - shift as i32,
-        total << shift,
-        precision::<F>(env),
-        env,
-    )
+    round_pack(big.sign, big.exp + 1 - shift as i32, total << shift, precision::<F>(env), env)
 }
 
 /// `a × b`.
@@ -102,17 +92,11 @@ pub fn mul<F: Format>(a_in: F, b_in: F, env: &mut Env) -> F {
             return F::zero(sign);
         }
     }
-    let product = if F::PRECISION <= 64 {
-        (a.sig >> 64) * (b.sig >> 64)
-    } else {
-        Wide::product(a.sig, b.sig).jam()
-    };
+    let product =
+        if F::PRECISION <= 64 { (a.sig >> 64) * (b.sig >> 64) } else { Wide::product(a.sig, b.sig).jam() };
     // The product of two numbers in [1, 2) is in [1, 4).
-    let (exp, sig) = if product >> 127 != 0 {
-        (a.exp + b.exp + 1, product)
-    } else {
-        (a.exp + b.exp, product << 1)
-    };
+    let (exp, sig) =
+        if product >> 127 != 0 { (a.exp + b.exp + 1, product) } else { (a.exp + b.exp, product << 1) };
     round_pack(sign, exp, sig, precision::<F>(env), env)
 }
 
@@ -145,11 +129,7 @@ pub fn div<F: Format>(a_in: F, b_in: F, env: &mut Env) -> F {
             return F::zero(sign);
         }
     }
-    let (quotient, weight) = if F::PRECISION <= 64 {
-        divide64(&a, &b)
-    } else {
-        divide128(&a, &b)
-    };
+    let (quotient, weight) = if F::PRECISION <= 64 { divide64(&a, &b) } else { divide128(&a, &b) };
     let shift = quotient.leading_zeros();
     // `quotient` is a.sig/b.sig scaled so that one has its bit at `weight`.
     let exp = a.exp - b.exp + (127 - weight as i32) - shift as i32;
@@ -162,16 +142,8 @@ fn divide64(a: &Unpacked, b: &Unpacked) -> (u128, u32) {
     // n is the dividend already shifted left by 64: 64 or 65 quotient bits.
     let (q, r) = (n / d, n % d);
     // Two more bits and a sticky one make rounding to 64 bits exact.
-    let (first, r) = if r << 1 >= d {
-        (2, (r << 1) - d)
-    } else {
-        (0, r << 1)
-    };
-    let (second, r) = if r << 1 >= d {
-        (1, (r << 1) - d)
-    } else {
-        (0, r << 1)
-    };
+    let (first, r) = if r << 1 >= d { (2, (r << 1) - d) } else { (0, r << 1) };
+    let (second, r) = if r << 1 >= d { (1, (r << 1) - d) } else { (0, r << 1) };
     (q << 3 | (first | second) << 1 | u128::from(r != 0), 67)
 }
 
@@ -274,11 +246,7 @@ pub fn fma<F: Format>(a_in: F, b_in: F, c_in: F, env: &mut Env) -> F {
     if zero {
         if c.class == Class::Zero {
             env.rounded_up = false;
-            return F::zero(if sign == c.sign {
-                sign
-            } else {
-                zero_sum_sign(env)
-            });
+            return F::zero(if sign == c.sign { sign } else { zero_sum_sign(env) });
         }
         return round_pack(c.sign, c.exp, c.sig, digits, env);
     }
@@ -291,26 +259,15 @@ pub fn fma<F: Format>(a_in: F, b_in: F, c_in: F, env: &mut Env) -> F {
     }
     let addend = Wide { hi: c.sig, lo: 0 };
     let swap = exp < c.exp || exp == c.exp && product < addend;
-    let (big, big_exp, big_sign, small, small_exp) = if swap {
-        (addend, c.exp, c.sign, product, exp)
-    } else {
-        (product, exp, sign, addend, c.exp)
-    };
+    let (big, big_exp, big_sign, small, small_exp) =
+        if swap { (addend, c.exp, c.sign, product, exp) } else { (product, exp, sign, addend, c.exp) };
     let x = big.shift_right_jam(1);
-    let y = small
-        .shift_right_jam(1)
-        .shift_right_jam((big_exp - small_exp) as u32);
+    let y = small.shift_right_jam(1).shift_right_jam((big_exp - small_exp) as u32);
     let total = if sign == c.sign { x.add(y) } else { x.sub(y) };
     if total.is_zero() {
         env.rounded_up = false;
         return F::zero(zero_sum_sign(env));
     }
     let shift = total.leading_zeros();
-    round_pack(
-        big_sign,
-        big_exp + 1 - shift as i32,
-        total.shl(shift).jam(),
-        digits,
-        env,
-    )
+    round_pack(big_sign, big_exp + 1 - shift as i32, total.shl(shift).jam(), digits, env)
 }

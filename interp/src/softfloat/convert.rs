@@ -12,11 +12,7 @@ use super::{Env, Flags, Rounding};
 pub fn convert<A: Format, B: Format>(a: A, env: &mut Env) -> B {
     let half = F16::PRECISION;
     let arm = env.nan_rule.is_arm();
-    let parts = if A::PRECISION == half && !arm {
-        a.unpack()
-    } else {
-        operand(a, env)
-    };
+    let parts = if A::PRECISION == half && !arm { a.unpack() } else { operand(a, env) };
     match parts.class {
         Class::Zero => {
             env.rounded_up = false;
@@ -40,13 +36,7 @@ pub fn convert<A: Format, B: Format>(a: A, env: &mut Env) -> B {
 }
 
 /// Rounds to an integer between `min` and `max`; nothing, and invalid, if there is none.
-fn to_integer<F: Format>(
-    a: F,
-    rounding: Rounding,
-    min: i128,
-    max: i128,
-    env: &mut Env,
-) -> Option<i128> {
+fn to_integer<F: Format>(a: F, rounding: Rounding, min: i128, max: i128, env: &mut Env) -> Option<i128> {
     let parts = operand(a, env);
     let (value, inexact, up) = match parts.class {
         Class::Zero => (0, false, false),
@@ -54,11 +44,7 @@ fn to_integer<F: Format>(
             let sig = shift_to_point(parts.exp, parts.sig);
             let cut = cut(sig, 62, parts.sign, rounding);
             let magnitude = (cut.sig >> 62) as i128;
-            (
-                if parts.sign { -magnitude } else { magnitude },
-                cut.inexact,
-                cut.up,
-            )
+            (if parts.sign { -magnitude } else { magnitude }, cut.inexact, cut.up)
         }
         _ => (i128::MAX, false, false),
     };
@@ -141,27 +127,15 @@ pub fn round_to_int<F: Format>(a: F, rounding: Rounding, signal_inexact: bool, e
         return round_pack(parts.sign, parts.exp, parts.sig, F::PRECISION, env);
     }
     // The last kept bit has weight one; numbers below one half keep only a sticky bit.
-    let (exp, sig) = if parts.exp < -1 {
-        (-1, 1)
-    } else {
-        (parts.exp, parts.sig)
-    };
-    let (sig, shift) = if exp < 0 {
-        (sig >> 1 | sig & 1, 127)
-    } else {
-        (sig, (127 - exp) as u32)
-    };
+    let (exp, sig) = if parts.exp < -1 { (-1, 1) } else { (parts.exp, parts.sig) };
+    let (sig, shift) = if exp < 0 { (sig >> 1 | sig & 1, 127) } else { (sig, (127 - exp) as u32) };
     let exp = exp.max(0);
     let cut = cut(sig, shift, parts.sign, rounding);
     if cut.inexact && signal_inexact {
         env.raise(Flags::INEXACT);
     }
     env.rounded_up = cut.up;
-    let (exp, sig) = if cut.carry {
-        (exp + 1, 1 << 127)
-    } else {
-        (exp, cut.sig)
-    };
+    let (exp, sig) = if cut.carry { (exp + 1, 1 << 127) } else { (exp, cut.sig) };
     if sig == 0 {
         return F::zero(parts.sign);
     }

@@ -18,11 +18,7 @@ pub struct Remainder {
 
 /// A complete step that leaves `value`.
 fn whole(value: F80) -> Remainder {
-    Remainder {
-        value,
-        quotient: 0,
-        complete: true,
-    }
+    Remainder { value, quotient: 0, complete: true }
 }
 
 /// `a - b × q`, q being `a ÷ b` truncated (FPREM) or, if `nearest`, rounded to nearest even
@@ -58,11 +54,7 @@ pub fn remainder(a_in: F80, b_in: F80, nearest: bool, env: &mut Env) -> Remainde
         let rest = reduce(a.sig >> 64, divisor, count).1;
         let exp = a.exp - count as i32;
         let value = from_parts(a.sign, exp + 64, rest, env);
-        return Remainder {
-            value,
-            quotient: 0,
-            complete: false,
-        };
+        return Remainder { value, quotient: 0, complete: false };
     }
     // Integers in units of the last bit of b; for a distance of -1 all in half units.
     let (dividend, divisor, count, exp) = if distance < 0 {
@@ -78,17 +70,9 @@ pub fn remainder(a_in: F80, b_in: F80, nearest: bool, env: &mut Env) -> Remainde
         sign = !sign;
     }
     if rest == 0 {
-        return Remainder {
-            value: F80::zero(a.sign),
-            quotient,
-            complete: true,
-        };
+        return Remainder { value: F80::zero(a.sign), quotient, complete: true };
     }
-    Remainder {
-        value: from_parts(sign, exp + 64, rest, env),
-        quotient,
-        complete: true,
-    }
+    Remainder { value: from_parts(sign, exp + 64, rest, env), quotient, complete: true }
 }
 
 /// Divides `dividend << count` by `divisor`: the quotient's low bits and the rest.
@@ -117,11 +101,7 @@ pub fn scale(a_in: F80, b_in: F80, env: &mut Env) -> F80 {
         return a_in;
     }
     if b.class == Class::Infinity {
-        return if b.sign {
-            F80::zero(a.sign)
-        } else {
-            F80::infinity(a.sign)
-        };
+        return if b.sign { F80::zero(a.sign) } else { F80::infinity(a.sign) };
     }
     // Beyond 2^16 every finite a overflows or underflows completely.
     let shift = match b.class {
@@ -170,8 +150,5 @@ pub fn widen<A: Format>(a: A) -> F80 {
         Class::Normal | Class::Subnormal => (parts.exp + F80::MAX_EXP) as u16,
         _ => F80::SPECIAL as u16,
     };
-    F80 {
-        sign_exp: u16::from(parts.sign) << 15 | biased,
-        mantissa,
-    }
+    F80 { sign_exp: u16::from(parts.sign) << 15 | biased, mantissa }
 }

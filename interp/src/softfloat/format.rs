@@ -120,11 +120,7 @@ macro_rules! ieee_format {
                         (Class::Zero, 0, 0)
                     } else {
                         let shift = fraction.leading_zeros();
-                        (
-                            Class::Subnormal,
-                            Self::MIN_EXP - shift as i32,
-                            fraction << shift,
-                        )
+                        (Class::Subnormal, Self::MIN_EXP - shift as i32, fraction << shift)
                     }
                 } else if fraction == 0 {
                     (Class::Infinity, 0, 1 << 127)
@@ -133,23 +129,14 @@ macro_rules! ieee_format {
                 } else {
                     (Class::Signalling, 0, fraction | 1 << 127)
                 };
-                Unpacked {
-                    class,
-                    sign,
-                    exp,
-                    sig,
-                }
+                Unpacked { class, sign, exp, sig }
             }
 
             #[inline]
             fn assemble(sign: bool, biased: u32, significand: u128) -> Self {
                 const FRACTION: u32 = $precision - 1;
                 let fraction = significand as $bits & ((1 << FRACTION) - 1);
-                $name(
-                    (sign as $bits) << (<$bits>::BITS - 1)
-                        | (biased as $bits) << FRACTION
-                        | fraction,
-                )
+                $name((sign as $bits) << (<$bits>::BITS - 1) | (biased as $bits) << FRACTION | fraction)
             }
         }
     };
@@ -172,15 +159,9 @@ pub struct F80 {
 
 impl F80 {
     /// The value one.
-    pub const ONE: F80 = F80 {
-        sign_exp: 0x3fff,
-        mantissa: 1 << 63,
-    };
+    pub const ONE: F80 = F80 { sign_exp: 0x3fff, mantissa: 1 << 63 };
     /// The "real indefinite": the default quiet NaN.
-    pub const INDEFINITE: F80 = F80 {
-        sign_exp: 0xffff,
-        mantissa: 3 << 62,
-    };
+    pub const INDEFINITE: F80 = F80 { sign_exp: 0xffff, mantissa: 3 << 62 };
 
     /// True if the sign bit is set.
     pub fn sign(self) -> bool {
@@ -198,10 +179,7 @@ impl F80 {
     /// From the ten bytes in memory order.
     pub fn from_bytes(bytes: [u8; 10]) -> F80 {
         let [m @ .., s0, s1] = bytes;
-        F80 {
-            sign_exp: u16::from_le_bytes([s0, s1]),
-            mantissa: u64::from_le_bytes(m),
-        }
+        F80 { sign_exp: u16::from_le_bytes([s0, s1]), mantissa: u64::from_le_bytes(m) }
     }
 }
 
@@ -230,19 +208,11 @@ impl Format for F80 {
             Self::SPECIAL => (Class::Signalling, 0, sig),
             _ => (Class::Normal, biased as i32 - Self::MAX_EXP, sig),
         };
-        Unpacked {
-            class,
-            sign,
-            exp,
-            sig,
-        }
+        Unpacked { class, sign, exp, sig }
     }
 
     #[inline]
     fn assemble(sign: bool, biased: u32, significand: u128) -> Self {
-        F80 {
-            sign_exp: u16::from(sign) << 15 | biased as u16,
-            mantissa: significand as u64,
-        }
+        F80 { sign_exp: u16::from(sign) << 15 | biased as u16, mantissa: significand as u64 }
     }
 }

@@ -23,12 +23,11 @@ mod wide;
 pub use arith::{add, div, fma, mul, sqrt, sub};
 pub use compare::{Order, compare, compare_quiet};
 pub use convert::{
-    convert, from_i32, from_i64, from_u32, from_u64, round_to_int, to_i16, to_i32, to_i64, to_u32,
-    to_u64,
+    convert, from_i32, from_i64, from_u32, from_u64, round_to_int, to_i16, to_i32, to_i64, to_u32, to_u64,
 };
 pub use extended::{Remainder, extract, remainder, scale, widen};
 pub use format::{Class, F16, F32, F64, F80, F128, Format, Unpacked};
-pub use round::{from_parts, propagate_nan};
+pub use round::{check_denormals, from_parts, product, propagate_nan, raise_invalid};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Rounding and packing, and what all operations do with NaNs and denormal operands.
 
 use super::format::{Class, F80, Format, Unpacked};
-use super::wide::shift_right_jam;
+use super::wide::{Wide, shift_right_jam};
 use super::{Env, Flags, NanRule, Precision, Rounding};
 
 /// Added to or subtracted from the exponent of an unmasked underflow or overflow (SDM vol. 1
@@ -35,17 +35,8 @@ pub(super) fn cut(sig: u128, shift: u32, sign: bool, rounding: Rounding) -> Cut 
             Rounding::Up => !sign,
             Rounding::Down => sign,
         };
-    let (sig, carry) = if up {
-        kept.overflowing_add(lsb)
-    } else {
-        (kept, false)
-    };
-    Cut {
-        sig,
-        carry,
-        inexact: rest != 0,
-        up,
-    }
+    let (sig, carry) = if up { kept.overflowing_add(lsb) } else { (kept, false) };
+    Cut { sig, carry, inexact: rest != 0, up }
 }
 
 fn is_f80<F: Format>() -> bool {
@@ -68,22 +59,12 @@ pub(super) fn precision<F: Format>(env: &Env) -> u32 {
 /// Rounds the number with significand `sig` (leading one at bit 127, last bit sticky) to
 /// `precision` bits and packs it. Raises overflow, underflow and inexact.
 #[inline]
-pub(super) fn round_pack<F: Format>(
-    sign: bool,
-    exp: i32,
-    sig: u128,
-    precision: u32,
-    env: &mut Env,
-) -> F {
+pub(super) fn round_pack<F: Format>(sign: bool, exp: i32, sig: u128, precision: u32, env: &mut Env) -> F {
     if exp < F::MIN_EXP {
         return round_pack_tiny(sign, exp, sig, precision, env);
     }
     let cut = cut(sig, 128 - precision, sign, env.rounding);
-    let (sig, exp) = if cut.carry {
-        (1 << 127, exp + 1)
-    } else {
-        (cut.sig, exp)
-    };
+    let (sig, exp) = if cut.carry { (1 << 127, exp + 1) } else { (cut.sig, exp) };
     if exp > F::MAX_EXP {
         return overflow(sign, exp, sig, precision, cut, env);
     }
@@ -96,14 +77,7 @@ pub(super) fn round_pack<F: Format>(
 
 /// The end of [`round_pack`] for results above the format's range.
 #[cold]
-fn overflow<F: Format>(
-    sign: bool,
-    exp: i32,
-    sig: u128,
-    precision: u32,
-    cut: Cut,
-    env: &mut Env,
-) -> F {
+fn overflow<F: Format>(sign: bool, exp: i32, sig: u128, precision: u32, cut: Cut, env: &mut Env) -> F {
     env.raise(Flags::OVERFLOW);
     if !env.overflow_masked {
         if cut.inexact {
@@ -159,11 +133,7 @@ fn round_pack_tiny<F: Format>(sign: bool, exp: i32, sig: u128, precision: u32, e
             env.raise(Flags::INEXACT);
         }
         env.rounded_up = unbounded.up;
-        let (sig, exp) = if unbounded.carry {
-            (1 << 127, exp + 1)
-        } else {
-            (unbounded.sig, exp)
-        };
+        let (sig, exp) = if unbounded.carry { (1 << 127, exp + 1) } else { (unbounded.sig, exp) };
         if !is_f80::<F>() {
             // Never delivered: the exception handler runs first.
             return F::zero(sign);
@@ -186,11 +156,7 @@ fn round_pack_tiny<F: Format>(sign: bool, exp: i32, sig: u128, precision: u32, e
         }
     }
     env.rounded_up = cut.up;
-    F::assemble(
-        sign,
-        (cut.sig >> 127) as u32,
-        cut.sig >> (128 - F::PRECISION),
-    )
+    F::assemble(sign, (cut.sig >> 127) as u32, cut.sig >> (128 - F::PRECISION))
 }
 
 /// Rounds `±sig × 2^(exp - 127)` to the format, where `sig` may have any leading zeros and
@@ -241,11 +207,7 @@ pub(super) fn quieted<F: Format>(nan: &Unpacked, env: &Env) -> F {
     if env.nan_rule == NanRule::ArmDefault {
         return F::default_nan(false);
     }
-    F::assemble(
-        nan.sign,
-        F::SPECIAL,
-        (nan.sig | 3 << 126) >> (128 - F::PRECISION),
-    )
+    F::assemble(nan.sign, F::SPECIAL, (nan.sig | 3 << 126) >> (128 - F::PRECISION))
 }
 
 /// The result of an operation that has a NaN or unsupported operand.
@@ -276,9 +238,7 @@ pub(super) fn nan_result<F: Format>(operands: &[&Unpacked], env: &mut Env) -> F 
 /// True if a NaN or unsupported encoding is among the operands.
 #[inline]
 pub(super) fn any_nan<const N: usize>(operands: [&Unpacked; N]) -> bool {
-    operands
-        .iter()
-        .any(|o| o.is_nan() || o.class == Class::Unsupported)
+    operands.iter().any(|o| o.is_nan() || o.class == Class::Unsupported)
 }
 
 /// The result of an operation on `a` and `b` if one of them is a NaN or unsupported, with its
@@ -286,4 +246,22 @@ pub(super) fn any_nan<const N: usize>(operands: [&Unpacked; N]) -> bool {
 pub fn propagate_nan<F: Format>(a: F, b: F, env: &mut Env) -> Option<F> {
     let (a, b) = (a.unpack(), b.unpack());
     any_nan([&a, &b]).then(|| nan_result(&[&a, &b], env))
+}
+
+/// Raises invalid and returns the default NaN: for operations built outside this module.
+pub fn raise_invalid<F: Format>(env: &mut Env) -> F {
+    invalid(env)
+}
+
+/// Raises the denormal flag if one of `values` is denormal. True if the operation must stop
+/// because that exception is unmasked.
+pub fn check_denormals<F: Format>(values: &[F], env: &mut Env) -> bool {
+    values.iter().any(|v| denormal_stops([&v.unpack()], env))
+}
+
+/// `a × b × 2^shift` for finite numbers, rounded once to a third format.
+pub fn product<A: Format, B: Format, R: Format>(a: A, b: B, shift: i32, env: &mut Env) -> R {
+    let (a, b) = (a.unpack(), b.unpack());
+    let sig = Wide::product(a.sig, b.sig).jam();
+    from_parts(a.sign ^ b.sign, a.exp + b.exp + 1 + shift, sig, env)
 }

@@ -89,20 +89,12 @@ fn operand<F: Pair>(random: &mut Random) -> F {
     .min(top) as u32;
     // The x87 format's integer bit follows from the exponent.
     let integer = 1u128 << (F::PRECISION - 1);
-    fraction = if biased == 0 {
-        fraction & !integer
-    } else {
-        fraction | integer
-    };
+    fraction = if biased == 0 { fraction & !integer } else { fraction | integer };
     F::assemble(pick >> 40 & 1 != 0, biased, fraction)
 }
 
 fn env(rounding: Rounding) -> Env {
-    Env {
-        rounding,
-        tiny_before_rounding: true,
-        ..Env::sse(0x1f80)
-    }
+    Env { rounding, tiny_before_rounding: true, ..Env::sse(0x1f80) }
 }
 
 /// apfloat reports an overflow that was rounded to the largest number, and an underflow that
@@ -116,11 +108,7 @@ fn missed<F: Format>(got: F, env: &Env) -> u8 {
     }
     let parts = got.unpack();
     let smallest = parts.exp == F::MIN_EXP && parts.sig == 1 << 127;
-    if smallest {
-        env.flags.0 & Flags::UNDERFLOW
-    } else {
-        0
-    }
+    if smallest { env.flags.0 & Flags::UNDERFLOW } else { 0 }
 }
 
 #[track_caller]
@@ -139,23 +127,12 @@ fn check<F: Pair>(what: &str, got: F, env: &Env, want: StatusAnd<F::Oracle>, inp
     }
     if inputs.iter().any(|i| i.unpack().is_nan()) || want.value.is_nan() {
         let class = got.unpack().class;
-        assert!(
-            class == Class::Quiet && want.value.is_nan(),
-            "{what} {inputs:x?}: {got:x?}"
-        );
+        assert!(class == Class::Quiet && want.value.is_nan(), "{what} {inputs:x?}: {got:x?}");
         return;
     }
-    assert_eq!(
-        got.bits(),
-        want.value.to_bits(),
-        "{what} {inputs:x?} {env:?}"
-    );
+    assert_eq!(got.bits(), want.value.to_bits(), "{what} {inputs:x?} {env:?}");
     flags |= missed(got, env);
-    assert_eq!(
-        env.flags.0 & !Flags::DENORMAL,
-        flags,
-        "{what} {inputs:x?} {env:?}"
-    );
+    assert_eq!(env.flags.0 & !Flags::DENORMAL, flags, "{what} {inputs:x?} {env:?}");
 }
 
 fn check_arithmetic<F: Pair>(a: F, b: F, c: F) {
@@ -170,22 +147,12 @@ fn check_arithmetic<F: Pair>(a: F, b: F, c: F) {
         let mut e = env(rounding);
         check("div", div(a, b, &mut e), &e, x.div_r(y, round), &[a, b]);
         let mut e = env(rounding);
-        check(
-            "fma",
-            fma(a, b, c, &mut e),
-            &e,
-            x.mul_add_r(y, z, round),
-            &[a, b, c],
-        );
+        check("fma", fma(a, b, c, &mut e), &e, x.mul_add_r(y, z, round), &[a, b, c]);
         let mut e = env(rounding);
         let integral = round_to_int(a, rounding, true, &mut e);
         let want = x.round_to_integral(round);
         if !a.unpack().is_nan() {
-            assert_eq!(
-                integral.bits(),
-                want.value.to_bits(),
-                "round {a:x?} {rounding:?}"
-            );
+            assert_eq!(integral.bits(), want.value.to_bits(), "round {a:x?} {rounding:?}");
         }
         check_to_int(a, rounding, round);
         // The squared root must bracket the operand: independent of how roots are found.
@@ -208,22 +175,10 @@ fn check_to_int<F: Pair>(a: F, rounding: Rounding, round: Round) {
     let want = oracle(a).to_i128_r(64, round, &mut exact);
     let got = to_i64(a, rounding, &mut e);
     if want.status.intersects(Status::INVALID_OP) {
-        assert_eq!(
-            (got, e.flags.0),
-            (None, Flags::INVALID),
-            "to_i64 {a:x?} {rounding:?}"
-        );
+        assert_eq!((got, e.flags.0), (None, Flags::INVALID), "to_i64 {a:x?} {rounding:?}");
     } else {
-        let inexact = if want.status.intersects(Status::INEXACT) {
-            Flags::INEXACT
-        } else {
-            0
-        };
-        assert_eq!(
-            (got, e.flags.0),
-            (Some(want.value as i64), inexact),
-            "to_i64 {a:x?} {rounding:?}"
-        );
+        let inexact = if want.status.intersects(Status::INEXACT) { Flags::INEXACT } else { 0 };
+        assert_eq!((got, e.flags.0), (Some(want.value as i64), inexact), "to_i64 {a:x?} {rounding:?}");
     }
     let mut e = env(rounding);
     let want = oracle(a).to_u128_r(32, round, &mut exact);
@@ -251,16 +206,9 @@ fn check_sqrt<F: Pair>(a: F, rounding: Rounding, _round: Round) {
     if here.is_zero() {
         return;
     }
-    let below = if here.is_negative() {
-        r
-    } else {
-        r.next_down().value
-    };
+    let below = if here.is_negative() { r } else { r.next_down().value };
     let above = below.next_up().value;
-    assert!(
-        residue(below).is_negative() && !residue(above).is_negative(),
-        "sqrt {a:x?}"
-    );
+    assert!(residue(below).is_negative() && !residue(above).is_negative(), "sqrt {a:x?}");
     match rounding {
         Rounding::Up => assert!(!here.is_negative(), "sqrt {a:x?}"),
         Rounding::Down | Rounding::TowardZero => assert!(here.is_negative(), "sqrt {a:x?}"),
@@ -271,11 +219,7 @@ fn check_sqrt<F: Pair>(a: F, rounding: Rounding, _round: Round) {
 fn check_random<F: Pair>(seed: u64, count: u32) {
     let mut random = Random(seed);
     for _ in 0..count {
-        let (a, b, c) = (
-            operand(&mut random),
-            operand(&mut random),
-            operand::<F>(&mut random),
-        );
+        let (a, b, c) = (operand(&mut random), operand(&mut random), operand::<F>(&mut random));
         check_arithmetic(a, b, c);
     }
 }
@@ -351,18 +295,10 @@ where
             assert_eq!(e.flags.any(Flags::INEXACT), inexact, "{a:x?} {rounding:?}");
             let overflow = want.status.intersects(Status::OVERFLOW);
             let overflow = overflow || missed(got, &e) & Flags::OVERFLOW != 0;
-            assert_eq!(
-                e.flags.any(Flags::OVERFLOW),
-                overflow,
-                "{a:x?} {rounding:?}"
-            );
+            assert_eq!(e.flags.any(Flags::OVERFLOW), overflow, "{a:x?} {rounding:?}");
             let underflow = want.status.intersects(Status::UNDERFLOW);
             let underflow = underflow || missed(got, &e) & Flags::UNDERFLOW != 0;
-            assert_eq!(
-                e.flags.any(Flags::UNDERFLOW),
-                underflow,
-                "{a:x?} {rounding:?}"
-            );
+            assert_eq!(e.flags.any(Flags::UNDERFLOW), underflow, "{a:x?} {rounding:?}");
         }
     }
 }
@@ -403,10 +339,7 @@ fn integers_agree() {
 #[test]
 fn arm_nans() {
     let (quiet, signalling) = (F32(0x7fc0_0001), F32(0xff80_0002));
-    let mut e = Env {
-        nan_rule: NanRule::Arm,
-        ..env(Rounding::NearestEven)
-    };
+    let mut e = Env { nan_rule: NanRule::Arm, ..env(Rounding::NearestEven) };
     assert_eq!(add(quiet, signalling, &mut e), F32(0xffc0_0002));
     assert_eq!(e.flags.0, Flags::INVALID);
     assert_eq!(sqrt(F32(0xbf80_0000), &mut e), F32(0x7fc0_0000));

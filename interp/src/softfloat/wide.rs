@@ -25,10 +25,7 @@ impl Wide {
         let low = a0 * b0;
         let mid1 = a1 * b0 + (low >> 64);
         let mid2 = a0 * b1 + (mid1 & LOW);
-        Wide {
-            hi: a1 * b1 + (mid1 >> 64) + (mid2 >> 64),
-            lo: mid2 << 64 | low & LOW,
-        }
+        Wide { hi: a1 * b1 + (mid1 >> 64) + (mid2 >> 64), lo: mid2 << 64 | low & LOW }
     }
 
     /// True for zero.
@@ -39,48 +36,26 @@ impl Wide {
     /// Sum modulo 2^256.
     pub(super) fn add(self, other: Wide) -> Wide {
         let (lo, carry) = self.lo.overflowing_add(other.lo);
-        Wide {
-            hi: self
-                .hi
-                .wrapping_add(other.hi)
-                .wrapping_add(u128::from(carry)),
-            lo,
-        }
+        Wide { hi: self.hi.wrapping_add(other.hi).wrapping_add(u128::from(carry)), lo }
     }
 
     /// Difference modulo 2^256.
     pub(super) fn sub(self, other: Wide) -> Wide {
         let (lo, borrow) = self.lo.overflowing_sub(other.lo);
-        Wide {
-            hi: self
-                .hi
-                .wrapping_sub(other.hi)
-                .wrapping_sub(u128::from(borrow)),
-            lo,
-        }
+        Wide { hi: self.hi.wrapping_sub(other.hi).wrapping_sub(u128::from(borrow)), lo }
     }
 
     /// Leading zero bits.
     pub(super) fn leading_zeros(self) -> u32 {
-        if self.hi != 0 {
-            self.hi.leading_zeros()
-        } else {
-            128 + self.lo.leading_zeros()
-        }
+        if self.hi != 0 { self.hi.leading_zeros() } else { 128 + self.lo.leading_zeros() }
     }
 
     /// Shifts left by less than 256.
     pub(super) fn shl(self, count: u32) -> Wide {
         match count {
             0 => self,
-            1..=127 => Wide {
-                hi: self.hi << count | self.lo >> (128 - count),
-                lo: self.lo << count,
-            },
-            _ => Wide {
-                hi: self.lo << (count - 128),
-                lo: 0,
-            },
+            1..=127 => Wide { hi: self.hi << count | self.lo >> (128 - count), lo: self.lo << count },
+            _ => Wide { hi: self.lo << (count - 128), lo: 0 },
         }
     }
 
@@ -90,15 +65,9 @@ impl Wide {
             0 => self,
             1..=127 => {
                 let lo = self.lo >> count | self.hi << (128 - count);
-                Wide {
-                    hi: self.hi >> count,
-                    lo: lo | u128::from(self.lo << (128 - count) != 0),
-                }
+                Wide { hi: self.hi >> count, lo: lo | u128::from(self.lo << (128 - count) != 0) }
             }
-            _ => Wide {
-                hi: 0,
-                lo: shift_right_jam(self.hi, count - 128) | u128::from(self.lo != 0),
-            },
+            _ => Wide { hi: 0, lo: shift_right_jam(self.hi, count - 128) | u128::from(self.lo != 0) },
         }
     }
 
