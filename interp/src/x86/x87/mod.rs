@@ -14,6 +14,8 @@ mod arith;
 mod control;
 mod functions;
 pub mod math;
+#[cfg(test)]
+mod math_tests;
 pub mod state;
 mod tables;
 mod transfer;
