@@ -7,4 +7,5 @@
 
 pub mod engine;
 pub mod mem;
+pub mod softfloat;
 pub mod x86;

@@ -37,6 +37,9 @@ pub fn decode(bytes: &[u8], code_size: u8, model: Model) -> Decoded {
         return Decoded::Op(op, true);
     }
     let mut op = convert(&ins, code_size);
+    if let Some(opcode) = x87::opcode(&bytes[..ins.len()], code_size == 8) {
+        op.imm2 = opcode;
+    }
     op.run = if model.supports(&ins) {
         GROUPS.iter().find_map(|select| select(&ins)).unwrap_or(unimplemented)
     } else {

@@ -39,7 +39,7 @@ pub struct Op {
     pub imm: u64,
     /// Displacement of the memory operand, sign-extended.
     pub disp: u64,
-    /// Far pointer's selector, or second immediate.
+    /// Far pointer's selector, or second immediate. x87: the 11-bit opcode.
     pub imm2: u16,
     /// iced-x86's code, for reports and for handlers shared by several encodings.
     pub code: u16,
