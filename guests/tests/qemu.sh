@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 [ $# -gt 0 ] || set -- $(ls *.elf | sed 's/\.elf$//')
 status=0
 for name; do
-    text=$(timeout 60 qemu-system-x86_64 -machine pc -cpu "${CPU:-qemu64}" -m 64 -display none \
+    text=$(timeout 60 qemu-system-x86_64 -machine pc -cpu "${CPU:-max}" -m 64 -display none \
         -debugcon stdio -net none -no-reboot -device isa-debug-exit,iobase=0x501 \
         -kernel "$name.elf" </dev/null 2>/dev/null)
     failed=$(echo "$text" | sed -n "s/^FAIL /$name: /p")

@@ -50,6 +50,8 @@ test:
         same    "an instruction put together from old bytes", 0x90
 
         # Across the end of a page, either half.
+        movb    $0xB8, far_code
+        movb    $0xC3, far_code + 5
         movw    $0xBBAA, far_operand
         movl    $far_code, %ebx
         call    *%ebx
@@ -63,6 +65,7 @@ test:
         movl    $0, far_operand
 
         # A store across a page end that changes both pages' code.
+        movl    $0x90C39090, page_edge          # NOP; NOP; RET; NOP
         xorl    %eax, %eax
         call    page_edge
         movl    $0xC377B090, page_edge          # NOP; MOV AL, 0x77; RET
@@ -189,6 +192,10 @@ template:
         .set REMAP, 0x800000
         .set remap_target, REMAP
 paging_on:
+        movl    $0x000001B8, remap_page_1       # MOV EAX, 1; RET
+        movw    $0xC300, remap_page_1 + 4
+        movl    $0x000002B8, remap_page_2
+        movw    $0xC300, remap_page_2 + 4
         movl    $tables, %edi
         movl    $3, %eax
         movl    $1024, %ecx
@@ -208,30 +215,9 @@ paging_on:
         movl    %eax, %cr0
         ret
 
-        .balign 4096
-remap_page_1:
-        movl    $1, %eax
-        ret
-        .balign 4096
-remap_page_2:
-        movl    $2, %eax
-        ret
 alias_code:
         movl    $0, %eax
         ret
-        .org    remap_page_2 + 4096 - 3
-far_code:
-        .byte   0xB8                            # MOV EAX, imm32
-far_operand:
-        .long   0
-        ret
-        .balign 64
-        .org    remap_page_2 + 2 * 4096 - 2
-page_edge:
-        nop
-        nop
-        ret                                     # the second page
-        nop
 
         .section .data
 code_as_double:
@@ -241,4 +227,10 @@ code_as_double:
 directory: .skip 4096
 tables: .skip   8192
 remap_entry: .skip 4096
+remap_page_1: .skip 4096
+remap_page_2: .skip 4096
+far_page: .skip 3 * 4096
+        .set    far_code, far_page + 4096 - 3   # MOV EAX, imm32; RET
+        .set    far_operand, far_code + 1
+        .set    page_edge, far_page + 2 * 4096 - 2
 arena:  .skip   512
