@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# Builds everything that DejaVM boots in its tests and benches.
+#
+#   guests/build.sh                    all four Linux guests and the bare-metal images
+#   guests/build.sh amd64 i386         only these Linux guests
+#   guests/build.sh bare               only the bare-metal images (demo/ and tests/)
+#   guests/build.sh --force amd64      build again what is already there
+#   guests/build.sh --check bare       fail if a committed image differs from its sources
+#
+# A Linux guest is a stock Debian kernel and a small initramfs around Debian's
+# static busybox. Packages are fetched by name through apt with a configuration
+# of its own under guests/cache, so that neither the host's architectures nor
+# its package lists change, and no root rights are needed. Results, none of
+# them committed, are in guests/build/{amd64,i386,arm64,armhf}/:
+#
+#   vmlinuz, initrd.img, System.map (where the package has a real one), NOTE
+#
+# The initramfs is the same bytes whenever the packages are the same bytes.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${DEJAVM_GUEST_CACHE:-$here/cache}
+build=${DEJAVM_GUEST_BUILD:-$here/build}
+force=0
+check=0
+
+die() { printf 'guests/build.sh: %s\n' "$*" >&2; exit 2; }
+say() { printf 'guests: %s\n' "$*" >&2; }
+
+need() { # need COMMAND PACKAGE
+    command -v "$1" >/dev/null 2>&1 || die "'$1' is missing; on Debian: apt-get install $2"
+}
+
+kernel_meta() {
+    case $1 in
+        amd64) echo linux-image-amd64 ;;
+        i386) echo linux-image-686-pae ;;
+        arm64) echo linux-image-arm64 ;;
+        armhf) echo linux-image-armmp ;;
+        *) die "unknown guest '$1' (amd64, i386, arm64, armhf or bare)" ;;
+    esac
+}
+
+# The host's Debian repositories, one "deb" line each. Backports are left out:
+# the guests are the stable release's kernels.
+debian_sources() {
+    local signed=
+    [ -r /usr/share/keyrings/debian-archive-keyring.gpg ] &&
+        signed='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
+    if [ -n "${DEJAVM_DEBIAN_MIRROR:-}" ]; then
+        echo "deb $signed $DEJAVM_DEBIAN_MIRROR ${DEJAVM_DEBIAN_SUITE:-bookworm} main"
+        return
+    fi
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+        'Created-By: Packages' 'Origin: Debian' 2>/dev/null |
+        awk -v s="$signed" '$2 !~ /backports/ && $3 == "main" && !seen[$0]++ { print "deb", s, $1, $2, $3 }'
+}
+
+# Writes a private apt configuration for one architecture; prints its path.
+apt_config() {
+    local arch=$1 root=$cache/apt/$1
+    mkdir -p "$root/lists/partial" "$root/archives/partial" "$root/preferences.d" "$root/log"
+    : >"$root/status"
+    debian_sources >"$root/sources.list"
+    [ -s "$root/sources.list" ] || die "no Debian repository is known to apt here;" \
+        "run 'apt-get update' first, or set DEJAVM_DEBIAN_MIRROR=URL [DEJAVM_DEBIAN_SUITE=bookworm]"
+    cat >"$root/apt.conf" <<CONF
+APT::Architecture "$arch";
+#clear APT::Architectures;
+APT::Architectures { "$arch"; };
+APT::Sandbox::User "$(id -un)";
+APT::Get::AllowUnauthenticated "false";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
+Dir::State "$root";
+Dir::State::lists "$root/lists";
+Dir::State::status "$root/status";
+Dir::Cache "$root";
+Dir::Cache::archives "$root/archives";
+Dir::Cache::pkgcache "$root/pkgcache.bin";
+Dir::Cache::srcpkgcache "$root/srcpkgcache.bin";
+Dir::Etc::sourcelist "$root/sources.list";
+Dir::Etc::sourceparts "-";
+Dir::Etc::preferences "-";
+Dir::Etc::preferencesparts "$root/preferences.d";
+Dir::Log "$root/log";
+CONF
+    echo "$root/apt.conf"
+}
+
+# Fetches package $2 of architecture $1 into the cache; prints the .deb's path.
+fetch() {
+    local arch=$1 package=$2 root=$cache/apt/$1 version file
+    version=$(APT_CONFIG=$root/apt.conf apt-cache policy "$package" | awk '/Candidate:/ { print $2 }')
+    [ -n "$version" ] && [ "$version" != '(none)' ] || die "apt knows no package '$package' for $arch"
+    file=$cache/deb/${package}_${version//:/%3a}_$arch.deb
+    if [ ! -s "$file" ]; then
+        say "$arch: fetching $package $version"
+        rm -rf "$cache/deb/partial.$arch"
+        mkdir -p "$cache/deb/partial.$arch"
+        (cd "$cache/deb/partial.$arch" && APT_CONFIG=$root/apt.conf apt-get -qq download "$package=$version") >&2 ||
+            die "apt could not download $package=$version for $arch"
+        mv "$cache/deb/partial.$arch"/*.deb "$file"
+        rmdir "$cache/deb/partial.$arch"
+    fi
+    echo "$file"
+}
+
+linux_guest() {
+    local arch=$1 meta out=$build/$1 real kdeb bdeb tree version
+    meta=$(kernel_meta "$arch")
+    if [ "$force" = 0 ] && [ -s "$out/vmlinuz" ] && [ -s "$out/initrd.img" ] &&
+        [ -z "$(find "$here/initramfs" "$here/build.sh" -newer "$out/initrd.img" -type f -print -quit)" ]; then
+        say "$arch: already built"
+        return
+    fi
+    need apt-get apt
+    need apt-cache apt
+    need dpkg-deb dpkg
+    need python3 python3
+    need gzip gzip
+    local conf
+    conf=$(apt_config "$arch")
+    # The lists are good for a day; without a network, old lists and debs do.
+    if [ -z "$(find "$cache/apt/$arch/updated" -mmin -1440 2>/dev/null)" ]; then
+        say "$arch: reading the package lists"
+        # A mirror in the middle of a sync loses one list for a while; the others
+        # do, and a list that is missed shows below as a package unknown.
+        if APT_CONFIG=$conf apt-get -qq -o Acquire::Retries=3 update >&2; then
+            touch "$cache/apt/$arch/updated"
+        else
+            say "$arch: apt-get update had errors, going on with the lists that there are"
+        fi
+    fi
+    # linux-image-amd64 and its like are empty: the kernel is what they depend on.
+    real=$(APT_CONFIG=$conf apt-cache depends --important "$meta" |
+        awk '/Depends:/ && $2 ~ /^linux-image-[0-9]/ { print $2; exit }')
+    [ -n "$real" ] || die "apt knows no kernel behind '$meta' for $arch; is there a network?"
+    kdeb=$(fetch "$arch" "$real")
+    bdeb=$(fetch "$arch" busybox-static)
+    tree=$cache/tree/$arch
+    rm -rf "$tree"
+    mkdir -p "$tree/kernel" "$tree/busybox" "$out"
+    dpkg-deb --fsys-tarfile "$kdeb" | tar -x -C "$tree/kernel" ./boot ./lib/modules
+    dpkg-deb --fsys-tarfile "$bdeb" | tar -x -C "$tree/busybox" ./bin/busybox
+    version=${real#linux-image-}
+    python3 "$here/initramfs/programs.py" "$arch" "$tree/programs"
+    python3 "$here/initramfs/pack.py" --busybox "$tree/busybox/bin/busybox" \
+        --modules "$tree/kernel/lib/modules/$version" --wanted "$here/initramfs/modules" \
+        --init "$here/initramfs/init" --run "$here/initramfs/run" --programs "$tree/programs" \
+        --release "$version" |
+        gzip -9n >"$out/initrd.img.new"
+    cp "$tree/kernel/boot/vmlinuz-$version" "$out/vmlinuz"
+    cp "$tree/kernel/boot/config-$version" "$out/config"
+    rm -f "$out/System.map"
+    # Debian ships a stub here that names the package with the real one.
+    if [ "$(wc -c <"$tree/kernel/boot/System.map-$version")" -gt 4096 ]; then
+        cp "$tree/kernel/boot/System.map-$version" "$out/System.map"
+    fi
+    {
+        echo "kernel:  $(basename "$kdeb")"
+        echo "busybox: $(basename "$bdeb")"
+        [ -e "$out/System.map" ] || echo "symbols: in the package $real-dbg; the guest's own are in /proc/kallsyms"
+    } >"$out/NOTE"
+    mv "$out/initrd.img.new" "$out/initrd.img"
+    rm -rf "$tree"
+    say "$arch: $version, initrd.img $(wc -c <"$out/initrd.img") bytes"
+}
+
+bare_metal() {
+    local dir
+    for dir in demo tests; do
+        [ -x "$here/$dir/build.sh" ] || continue
+        if [ "$check" = 1 ]; then
+            "$here/$dir/build.sh" --check
+        else
+            "$here/$dir/build.sh"
+        fi
+    done
+}
+
+targets=()
+for arg in "$@"; do
+    case $arg in
+        --force) force=1 ;;
+        --check) check=1 ;;
+        -h | --help) sed -n '2,/^set /{s/^# \{0,1\}//;/^set /d;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+        -*) die "unknown option '$arg'" ;;
+        bare) targets+=(bare) ;;
+        *) kernel_meta "$arg" >/dev/null; targets+=("$arg") ;;
+    esac
+done
+[ ${#targets[@]} -gt 0 ] || targets=(bare amd64 i386 arm64 armhf)
+for target in "${targets[@]}"; do
+    if [ "$target" = bare ]; then bare_metal; else linux_guest "$target"; fi
+done
