@@ -87,7 +87,8 @@ impl Exec<'_> {
             return Err(Trap::np(named_vector));
         }
         if gate.kind() == kind::TASK {
-            return self.task_interrupt(gate.gate_selector(), self.pushed_code(code, source), ext);
+            let flags = self.saved_flags(vector, source);
+            return self.task_interrupt(gate.gate_selector(), self.pushed_code(code, source), ext, flags);
         }
         self.through_gate(vector, &gate, code, source, ext)
     }

@@ -126,8 +126,8 @@ impl Exec<'_> {
                 }
                 self.through_call_gate(&d, way)
             }
-            kind::TASK => self.task_jump(op, d.gate_selector(), way == Way::Call, true),
-            _ => self.task_jump(op, selector, way == Way::Call, false),
+            kind::TASK => self.task_jump(op, d.gate_selector(), way == Way::Call),
+            _ => self.task_jump(op, selector, way == Way::Call),
         }
     }
 
