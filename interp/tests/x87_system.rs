@@ -444,6 +444,21 @@ fn xrstor_rejects_bad_headers() {
 }
 
 #[test]
+fn alignment_is_checked_for_users() {
+    let mut m = Machine::new(Mode::Long);
+    m.run(FLDPI);
+    m.cpu.cr0 |= cr0::AM;
+    m.cpu.cpl = 3;
+    m.cpu.set_rflags(m.cpu.rflags() | 1 << 18);
+    // FLD m32, FLD m64, FLD m80, FSTP m80, FNSTENV at odd addresses; FLD m80 at 4.
+    for code in [[0xd9, 0x47, 2], [0xdd, 0x47, 4], [0xdb, 0x6f, 2], [0xdb, 0x7f, 4], [0xd9, 0x77, 2]] {
+        assert_eq!(m.step(&code), Err(Trap::AC), "{code:x?}");
+    }
+    m.run(&[0xdb, 0x7f, 8]);
+    m.run(&[0xd9, 0x77, 4]);
+}
+
+#[test]
 fn emms_empties_all_registers() {
     let mut m = filled(Mode::Long);
     m.run(EMMS);

@@ -346,3 +346,29 @@ fn arm_nans() {
     e.nan_rule = NanRule::ArmDefault;
     assert_eq!(mul(quiet, signalling, &mut e), F32(0x7fc0_0000));
 }
+
+/// What processors leave in MXCSR when an unmasked SSE exception ends an instruction: post-
+/// computation flags as if the exponent were unbounded, none after an unmasked denormal.
+#[test]
+fn unmasked_sse_flags() {
+    let (large, large_odd) = (F64(0x7fe0 << 48), F64(0x7fe5_5555_5555_5555));
+    let (small, small_odd, half) = (F64(0x0010 << 48), F64(0x0015_5555_5555_5555), F64(0x3fe0 << 48));
+    for (a, b, mxcsr, flags) in [
+        (large, large, 0x1b80, 0x08),
+        (large_odd, large_odd, 0x1b80, 0x28),
+        (small, half, 0x1780, 0x10),
+        (small_odd, half, 0x1780, 0x10),
+        (small_odd, small_odd, 0x1780, 0x30),
+        (small, half, 0x9780, 0x10),
+        (F64(1), F64(0x3ff5_5555_5555_5555), 0x1e80, 0x02),
+    ] {
+        let mut e = Env::sse(mxcsr);
+        mul(a, b, &mut e);
+        assert_eq!(e.flags.0, flags, "{a:x?} {b:x?} {mxcsr:x}");
+    }
+    for (value, mxcsr, flags) in [(large_odd, 0x1b80, 0x28), (small_odd, 0x1780, 0x30)] {
+        let mut e = Env::sse(mxcsr);
+        let _: F32 = convert(value, &mut e);
+        assert_eq!(e.flags.0, flags, "{value:x?} {mxcsr:x}");
+    }
+}

@@ -30,6 +30,11 @@ impl Layout {
         if self.wide { 28 } else { 14 }
     }
 
+    /// What the image must be aligned to.
+    fn align(self) -> u64 {
+        if self.wide { 4 } else { 2 }
+    }
+
     /// The seven fields of the image.
     fn fields(self, x87: &X87) -> [u32; 7] {
         let linear = |selector: u16, offset: u64| (u32::from(selector) << 4).wrapping_add(offset as u32);
@@ -104,13 +109,13 @@ impl Layout {
     }
 }
 
-fn store_image(ex: &mut Exec<'_>, op: &Op, image: &[u8]) -> Result<(), Trap> {
-    let lin = ex.operand(op, image.len() as u64, true)?;
+fn store_image(ex: &mut Exec<'_>, op: &Op, layout: Layout, image: &[u8]) -> Result<(), Trap> {
+    let lin = ex.x87_address(op, image.len(), layout.align(), true)?;
     ex.write_bytes(op.seg, lin, image)
 }
 
-fn load_image(ex: &mut Exec<'_>, op: &Op, image: &mut [u8]) -> Result<(), Trap> {
-    let lin = ex.operand(op, image.len() as u64, false)?;
+fn load_image(ex: &mut Exec<'_>, op: &Op, layout: Layout, image: &mut [u8]) -> Result<(), Trap> {
+    let lin = ex.x87_address(op, image.len(), layout.align(), false)?;
     ex.read_bytes(op.seg, lin, image)
 }
 
@@ -119,7 +124,7 @@ fn fnstenv<const WIDE: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let layout = Layout::new(ex, WIDE);
     let mut image = [0; MAX_SAVE];
     layout.write(&ex.cpu.x87, &mut image);
-    store_image(ex, op, &image[..layout.bytes()])?;
+    store_image(ex, op, layout, &image[..layout.bytes()])?;
     // All exceptions are masked afterwards.
     let control = ex.cpu.x87.control | sw::EXCEPTIONS;
     ex.cpu.x87.set_control(control);
@@ -131,7 +136,7 @@ fn fldenv<const WIDE: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.x87_begin()?;
     let layout = Layout::new(ex, WIDE);
     let mut image = [0; MAX_SAVE];
-    load_image(ex, op, &mut image[..layout.bytes()])?;
+    load_image(ex, op, layout, &mut image[..layout.bytes()])?;
     layout.read(&mut ex.cpu.x87, &image);
     ex.update_ferr();
     Ok(Flow::Next)
@@ -147,7 +152,7 @@ fn fnsave<const WIDE: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
         let at = n + 10 * usize::from(i);
         image[at..at + 10].copy_from_slice(&ex.cpu.x87.st(i).to_bytes());
     }
-    store_image(ex, op, &image[..n + 80])?;
+    store_image(ex, op, layout, &image[..n + 80])?;
     ex.cpu.x87.init();
     ex.update_ferr();
     Ok(Flow::Next)
@@ -158,7 +163,7 @@ fn frstor<const WIDE: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let layout = Layout::new(ex, WIDE);
     let n = layout.bytes();
     let mut image = [0; MAX_SAVE];
-    load_image(ex, op, &mut image[..n + 80])?;
+    load_image(ex, op, layout, &mut image[..n + 80])?;
     layout.read(&mut ex.cpu.x87, &image);
     let used = ex.cpu.x87.used;
     for i in 0..8 {

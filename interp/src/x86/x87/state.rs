@@ -207,6 +207,19 @@ impl Exec<'_> {
         }
     }
 
+    /// The linear address of a memory operand that is no `Word`, checked for alignment to
+    /// `align` bytes where alignment is checked (SDM volume 3, table 6-7).
+    ///
+    /// # Errors
+    /// #GP, #SS, #AC.
+    pub fn x87_address(&self, op: &Op, size: usize, align: u64, write: bool) -> Result<u64, Trap> {
+        let lin = self.operand(op, size as u64, write)?;
+        if self.cpu.alignment_checked() && lin & (align - 1) != 0 {
+            return Err(Trap::AC);
+        }
+        Ok(lin)
+    }
+
     /// Raises the exceptions in `flags`. True if any of them is unmasked.
     #[inline]
     pub fn x87_raise(&mut self, flags: Flags) -> bool {

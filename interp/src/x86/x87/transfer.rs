@@ -44,14 +44,14 @@ fn fld_m64(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 fn load_ten(ex: &mut Exec<'_>, op: &Op) -> Result<[u8; 10], Trap> {
-    let lin = ex.operand(op, 10, false)?;
+    let lin = ex.x87_address(op, 10, 8, false)?;
     let mut bytes = [0; 10];
     ex.read_bytes(op.seg, lin, &mut bytes)?;
     Ok(bytes)
 }
 
 fn store_ten(ex: &mut Exec<'_>, op: &Op, bytes: [u8; 10]) -> Result<(), Trap> {
-    let lin = ex.operand(op, 10, true)?;
+    let lin = ex.x87_address(op, 10, 8, true)?;
     ex.write_bytes(op.seg, lin, &bytes)
 }
 
