@@ -166,7 +166,7 @@ impl Exec<'_> {
         self.x87_wait()
     }
 
-    /// The start of an MMX instruction: #UD with CR0.EM, #NM with CR0.TS, #MF for a pending x87
+    /// The start of EMMS, as of every MMX instruction: #UD with CR0.EM, #NM with CR0.TS, #MF for a pending x87
     /// exception (SDM volume 1, section 9.5.1).
     ///
     /// # Errors
@@ -177,14 +177,6 @@ impl Exec<'_> {
             return Err(Trap::UD);
         }
         self.x87_begin()
-    }
-
-    /// What an MMX instruction other than EMMS does to the x87 state: TOP is 0 and all
-    /// registers are used (SDM volume 1, section 9.5). To be called once it cannot fault.
-    #[inline]
-    pub fn mmx_state(&mut self) {
-        self.cpu.x87.status &= !sw::TOP;
-        self.cpu.x87.used = 0xff;
     }
 
     /// Notes instruction and operand pointers and the opcode, which every instruction but the
