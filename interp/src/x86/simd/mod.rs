@@ -5,7 +5,11 @@
 //! each shape of operands, generic over the operation, so that an instruction is one line in a
 //! table and VEX forms are more shapes, not more operations.
 
+mod approx;
 mod arith;
+mod convert;
+pub mod float;
+mod floatops;
 mod moves;
 pub mod pack;
 pub mod shape;
@@ -18,8 +22,15 @@ use super::op::Handler;
 use iced_x86::Instruction;
 
 /// The files of this group, asked in turn.
-const FILES: &[fn(&Instruction) -> Option<Handler>] =
-    &[moves::select, arith::select, shift::select, shuffle::select];
+const FILES: &[fn(&Instruction) -> Option<Handler>] = &[
+    moves::select,
+    arith::select,
+    shift::select,
+    shuffle::select,
+    floatops::select,
+    convert::select,
+    approx::select,
+];
 
 /// The handler for `ins`, if it belongs to this group.
 pub fn select(ins: &Instruction) -> Option<Handler> {
