@@ -132,28 +132,28 @@ fn to_mm<O: Computed>(ex: &mut Exec<'_>, op: &Op, b: u128) -> Done {
     let mut c = ex.compute();
     let v = O::compute(0, b, 0, &mut c);
     ex.settle(&c)?;
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v as u64);
     Ok(Flow::Next)
 }
 
 fn to_mm_rr<O: Computed>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let b = ex.xmm(op.r1);
     to_mm::<O>(ex, op, b)
 }
 
 fn to_mm_m64<O: Computed>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let b = ex.load::<u64>(op)?;
     to_mm::<O>(ex, op, b.into())
 }
 
 fn to_mm_m128<O: Computed>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let b = ex.load128::<true>(op)?;
     to_mm::<O>(ex, op, b)
 }
@@ -168,11 +168,11 @@ fn select_to_mm<O: Computed>(ins: &Instruction) -> Option<Handler> {
 /// CVTPI2PS and CVTPI2PD from an MMX register.
 fn from_mm<O: Computed>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let mut c = ex.compute();
     let v = O::compute(ex.xmm(op.r0), ex.mm(op.r1).into(), 0, &mut c);
     ex.settle(&c)?;
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_xmm(op.r0, v);
     Ok(Flow::Next)
 }
@@ -181,12 +181,12 @@ fn from_mm<O: Computed>(ex: &mut Exec<'_>, op: &Op) -> Done {
 /// pending x87 exceptions, whatever the source is; only that of CVTPI2PD excepts memory.
 fn pi2ps_m(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let b = ex.load::<u64>(op)?;
     let mut c = ex.compute();
     let v = Pi2ps::compute(ex.xmm(op.r0), b.into(), 0, &mut c);
     ex.settle(&c)?;
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_xmm(op.r0, v);
     Ok(Flow::Next)
 }

@@ -16,8 +16,6 @@ pub mod shape;
 mod shift;
 mod shuffle;
 
-pub use moves::MXCSR_MASK;
-
 use super::op::Handler;
 use iced_x86::Instruction;
 

@@ -86,41 +86,41 @@ fn low_merge<T: Lane>(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 fn mm_load<T: Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = ex.load::<T>(op)?.to_u64();
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }
 
 fn mm_store<T: Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = T::from_u64(ex.mm(op.r1));
     ex.store(op, v)?;
-    ex.enter_mmx();
+    ex.mmx_state();
     Ok(Flow::Next)
 }
 
 fn mm_from_gpr<T: Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = ex.get::<T>(op.r1).to_u64();
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }
 
 fn mm_to_gpr<T: Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = T::from_u64(ex.mm(op.r1));
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set(op.r0, v);
     Ok(Flow::Next)
 }
 
 fn mm_copy(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = ex.mm(op.r1);
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }
@@ -195,9 +195,9 @@ whole! {
 /// MOVQ2DQ.
 fn mm_to_xmm(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = ex.mm(op.r1);
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_xmm(op.r0, v.into());
     Ok(Flow::Next)
 }
@@ -205,9 +205,9 @@ fn mm_to_xmm(ex: &mut Exec<'_>, op: &Op) -> Done {
 /// MOVDQ2Q.
 fn xmm_to_mm(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = ex.xmm(op.r1) as u64;
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }
@@ -243,9 +243,9 @@ fn pmovmskb(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 fn pmovmskb_mm(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = byte_signs(ex.mm(op.r1));
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set(op.r0, v);
     Ok(Flow::Next)
 }
@@ -288,15 +288,15 @@ fn maskmovdqu(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 fn maskmovq(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let (data, mask) = (ex.mm(op.r1).to_le_bytes(), ex.mm(op.r2).to_le_bytes());
     masked_store(ex, op, &data, &mask)?;
-    ex.enter_mmx();
+    ex.mmx_state();
     Ok(Flow::Next)
 }
 
 /// The bits of MXCSR that exist (what FXSAVE reports as MXCSR_MASK): all of the low word.
-pub const MXCSR_MASK: u32 = 0xffff;
+const MXCSR_MASK: u32 = 0xffff;
 
 fn ldmxcsr(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
@@ -312,11 +312,6 @@ fn stmxcsr(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
     let v = ex.cpu.mxcsr;
     ex.store(op, v)?;
-    Ok(Flow::Next)
-}
-
-/// Fences and prefetches: one sequence of steps has nothing to order and no caches to fill.
-fn nothing(_: &mut Exec<'_>, _: &Op) -> Done {
     Ok(Flow::Next)
 }
 
@@ -349,8 +344,6 @@ pub fn select(ins: &Instruction) -> Option<Handler> {
         Maskmovq => Some(maskmovq),
         Ldmxcsr => Some(ldmxcsr),
         Stmxcsr => Some(stmxcsr),
-        Lfence | Sfence | Mfence | Prefetchnta | Prefetcht0 | Prefetcht1 | Prefetcht2 | Prefetch
-        | Prefetchw | Prefetchwt1 => Some(nothing),
         _ => copies(ins),
     }
 }

@@ -13,11 +13,6 @@ use iced_x86::{Instruction, OpKind};
 /// What a handler returns.
 pub type Done = Result<Flow, Trap>;
 
-/// Exception summary in the x87 status word: an unmasked exception is pending.
-const STATUS_ES: u16 = 1 << 7;
-/// TOP in the x87 status word.
-const STATUS_TOP: u16 = 7 << 11;
-
 impl Exec<'_> {
     /// What every SSE instruction checks first (SDM volume 3, sections 2.5 and 13.1).
     ///
@@ -34,41 +29,6 @@ impl Exec<'_> {
     #[cold]
     fn no_sse(&self) -> Trap {
         if self.cpu.cr0 & cr0::EM != 0 || self.cpu.cr4 & cr4::OSFXSR == 0 { Trap::UD } else { Trap::NM }
-    }
-
-    /// What every MMX instruction checks first (SDM volume 3, section 12.5).
-    ///
-    /// # Errors
-    /// #UD with CR0.EM set, #NM with CR0.TS set, #MF with an x87 exception pending.
-    #[inline(always)]
-    pub fn check_mmx(&self) -> Result<(), Trap> {
-        if self.cpu.cr0 & (cr0::EM | cr0::TS) != 0 || self.cpu.x87.status & STATUS_ES != 0 {
-            return self.no_mmx();
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn no_mmx(&self) -> Result<(), Trap> {
-        if self.cpu.cr0 & cr0::EM != 0 {
-            Err(Trap::UD)
-        } else if self.cpu.cr0 & cr0::TS != 0 {
-            Err(Trap::NM)
-        } else if self.cpu.cr0 & cr0::NE != 0 {
-            Err(Trap::MF)
-        } else {
-            // MS-DOS compatibility: FERR# has been raised when the exception occurred, the
-            // interrupt is not the instruction's (SDM volume 1, section D.2.1). IGNNE# counts as
-            // asserted.
-            Ok(())
-        }
-    }
-
-    /// The transition to MMX state: TOP = 0, all tags valid (SDM volume 1, section 9.5.1).
-    #[inline(always)]
-    pub fn enter_mmx(&mut self) {
-        self.cpu.x87.status &= !STATUS_TOP;
-        self.cpu.x87.used = 0xff;
     }
 
     /// An MMX register.
@@ -247,27 +207,27 @@ fn xmm_imm<O: Whole>(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 fn mm_mm<O: Lanes>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = O::apply(ex.mm(op.r0), ex.mm(op.r1), op.imm as u8);
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }
 
 fn mm_mem<O: Lanes, M: crate::x86::word::Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let b = ex.load::<M>(op)?.to_u64();
     let v = O::apply(ex.mm(op.r0), b, op.imm as u8);
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }
 
 fn mm_imm<O: Lanes>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let imm = op.imm as u8;
     let v = O::apply(ex.mm(op.r0), imm.into(), imm);
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }

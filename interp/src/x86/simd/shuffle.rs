@@ -122,19 +122,19 @@ fn insert_rm<T: Lane + Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 fn pinsrw_mm_r(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = ex.get::<u64>(op.r1) as u16;
     let v = ex.mm(op.r0).with_lane(op.imm as usize, v);
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }
 
 fn pinsrw_mm_m(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = ex.load::<u16>(op)?;
     let v = ex.mm(op.r0).with_lane(op.imm as usize, v);
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set_mm(op.r0, v);
     Ok(Flow::Next)
 }
@@ -164,9 +164,9 @@ fn extract_mr<T: Lane + Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 fn pextrw_mm(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_mmx()?;
+    ex.mmx_begin()?;
     let v = ex.mm(op.r1).lane::<u16>(op.imm as usize);
-    ex.enter_mmx();
+    ex.mmx_state();
     ex.set(op.r0, u64::from(v));
     Ok(Flow::Next)
 }
