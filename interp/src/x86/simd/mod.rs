@@ -8,6 +8,7 @@
 mod approx;
 mod arith;
 mod convert;
+mod crypto;
 pub mod float;
 mod floatops;
 mod moves;
@@ -15,6 +16,7 @@ pub mod pack;
 pub mod shape;
 mod shift;
 mod shuffle;
+mod strings;
 
 use super::op::Handler;
 use iced_x86::Instruction;
@@ -28,6 +30,8 @@ const FILES: &[fn(&Instruction) -> Option<Handler>] = &[
     floatops::select,
     convert::select,
     approx::select,
+    strings::select,
+    crypto::select,
 ];
 
 /// The handler for `ins`, if it belongs to this group.
