@@ -74,6 +74,7 @@ const NEXT: u64 = 0x1010;
 struct Machine {
     cpu: Cpu,
     mem: Memory,
+    tlb: Tlb,
 }
 
 impl Machine {
@@ -90,7 +91,7 @@ impl Machine {
         let mut mem = Memory::new(1 << 16).expect("memory");
         mem.set_regions(vec![Region { start: 0, len: 1 << 16, offset: 0, writable: true }])
             .expect("a region");
-        Machine { cpu, mem }
+        Machine { cpu, mem, tlb: Tlb::default() }
     }
 
     /// Executes one instruction.
@@ -102,10 +103,9 @@ impl Machine {
         };
         assert_eq!(usize::from(op.len), code.len(), "{code:x?}");
         self.cpu.regs[usize::from(REG_RIP)] = NEXT;
-        let mut tlb = Tlb::default();
         let mut ex = Exec {
             cpu: &mut self.cpu,
-            tlb: &mut tlb,
+            tlb: &mut self.tlb,
             mem: &mut self.mem,
             bus: &mut Board,
             index: 0,
@@ -539,4 +539,289 @@ mod host {
         assert!(bad.is_empty(), "{} differences\n{}", bad.len(), bad.join("\n"));
         assert!(!filter.is_empty() || forms > 600, "only {forms} forms were reached");
     }
+}
+
+/// Bytes of the instructions that the tests below use, with (RSI) or register operands.
+mod code {
+    pub const ADDPS_MEM: &[u8] = &[0x0f, 0x58, 0x0e];
+    pub const ADDPS: &[u8] = &[0x0f, 0x58, 0xca];
+    pub const ADDSS: &[u8] = &[0xf3, 0x0f, 0x58, 0xca];
+    pub const DIVPS: &[u8] = &[0x0f, 0x5e, 0xca];
+    pub const SQRTPS: &[u8] = &[0x0f, 0x51, 0xca];
+    pub const DPPS_FF: &[u8] = &[0x66, 0x0f, 0x3a, 0x40, 0xca, 0xff];
+    pub const MOVUPS_LOAD: &[u8] = &[0x0f, 0x10, 0x0e];
+    pub const MOVAPS_LOAD: &[u8] = &[0x0f, 0x28, 0x0e];
+    pub const MOVAPS_STORE: &[u8] = &[0x0f, 0x29, 0x0e];
+    pub const MOVUPS_STORE: &[u8] = &[0x0f, 0x11, 0x0e];
+    pub const MOVNTDQ: &[u8] = &[0x66, 0x0f, 0xe7, 0x0e];
+    pub const MOVNTI: &[u8] = &[0x0f, 0xc3, 0x06];
+    pub const LDDQU: &[u8] = &[0xf2, 0x0f, 0xf0, 0x0e];
+    pub const PCMPISTRI: &[u8] = &[0x66, 0x0f, 0x3a, 0x63, 0x0e, 0x00];
+    pub const PADDB_MEM: &[u8] = &[0x66, 0x0f, 0xfc, 0x0e];
+    pub const PADDB_MM: &[u8] = &[0x0f, 0xfc, 0xca];
+    pub const PADDB_MM_MEM: &[u8] = &[0x0f, 0xfc, 0x0e];
+    pub const MOVQ_STORE_MM: &[u8] = &[0x0f, 0x7f, 0x0e];
+    pub const PUNPCKLBW_MM_MEM: &[u8] = &[0x0f, 0x60, 0x0e];
+    pub const CVTPI2PS: &[u8] = &[0x0f, 0x2a, 0xca];
+    pub const CVTPI2PD_MEM: &[u8] = &[0x66, 0x0f, 0x2a, 0x0e];
+    pub const CVTPS2PI: &[u8] = &[0x0f, 0x2d, 0xca];
+    pub const MOVDQ2Q: &[u8] = &[0xf2, 0x0f, 0xd6, 0xca];
+    pub const UCOMISS: &[u8] = &[0x0f, 0x2e, 0xca];
+    pub const LDMXCSR: &[u8] = &[0x0f, 0xae, 0x16];
+    pub const STMXCSR: &[u8] = &[0x0f, 0xae, 0x1e];
+    pub const MASKMOVDQU: &[u8] = &[0x66, 0x0f, 0xf7, 0xca];
+    pub const MASKMOVQ: &[u8] = &[0x0f, 0xf7, 0xca];
+    pub const RCPPS: &[u8] = &[0x0f, 0x53, 0xca];
+    pub const RSQRTSS: &[u8] = &[0xf3, 0x0f, 0x52, 0xca];
+}
+use code::*;
+
+/// Four floats, the first in the low lane.
+fn floats(v: [f32; 4]) -> u128 {
+    v.iter().rev().fold(0, |x, f| x << 32 | u128::from(f.to_bits()))
+}
+
+#[test]
+fn control_registers_disable() {
+    let sse = [ADDPS, ADDPS_MEM, MOVUPS_LOAD, MOVAPS_STORE, UCOMISS, STMXCSR, PCMPISTRI, RCPPS, PADDB_MEM];
+    let mmx = [PADDB_MM, PADDB_MM_MEM, MOVQ_STORE_MM, MASKMOVQ];
+    let mixed = [CVTPI2PS, CVTPS2PI, MOVDQ2Q];
+    let outcome = |code: &[u8], cr0: u64, no_sse: bool, pending: bool| {
+        let mut m = Machine::new();
+        m.cpu.cr0 |= cr0;
+        if no_sse {
+            m.cpu.cr4 &= !cr4::OSFXSR;
+        }
+        if pending {
+            m.cpu.x87.status |= 0x8081;
+            m.cpu.x87.control &= !1;
+        }
+        let before = m.take();
+        let r = m.step(code);
+        if r.is_err() {
+            assert_eq!(before, m.take());
+        }
+        r
+    };
+    for code in sse {
+        assert_eq!(outcome(code, 0, false, true), Ok(()), "{code:x?}");
+        assert_eq!(outcome(code, cr0::TS, false, false), Err(Trap::NM), "{code:x?}");
+        assert_eq!(outcome(code, cr0::TS | cr0::EM, false, false), Err(Trap::UD), "{code:x?}");
+        assert_eq!(outcome(code, cr0::TS, true, false), Err(Trap::UD), "{code:x?}");
+        assert_eq!(outcome(code, 0, true, false), Err(Trap::UD), "{code:x?}");
+    }
+    for code in mmx {
+        assert_eq!(outcome(code, 0, true, false), Ok(()), "{code:x?}");
+        assert_eq!(outcome(code, cr0::TS, false, true), Err(Trap::NM), "{code:x?}");
+        assert_eq!(outcome(code, cr0::TS | cr0::EM, false, true), Err(Trap::UD), "{code:x?}");
+        assert_eq!(outcome(code, 0, false, true), Err(Trap::MF), "{code:x?}");
+    }
+    for code in mixed {
+        assert_eq!(outcome(code, 0, true, true), Err(Trap::UD), "{code:x?}");
+        assert_eq!(outcome(code, cr0::TS, false, true), Err(Trap::NM), "{code:x?}");
+        assert_eq!(outcome(code, 0, false, true), Err(Trap::MF), "{code:x?}");
+        assert_eq!(outcome(code, 0, false, false), Ok(()), "{code:x?}");
+    }
+    assert_eq!(outcome(MOVNTI, cr0::TS | cr0::EM, true, true), Ok(()));
+}
+
+#[test]
+fn alignment_is_checked_where_the_manual_says() {
+    let mut m = Machine::new();
+    m.cpu.regs[usize::from(gpr::RSI)] = DATA + 8;
+    for code in [ADDPS_MEM, MOVAPS_LOAD, MOVAPS_STORE, MOVNTDQ, PADDB_MEM] {
+        let before = m.take();
+        assert_eq!(m.step(code), Err(Trap::GP), "{code:x?}");
+        assert_eq!(m.take(), before);
+    }
+    // Page crossings too.
+    m.cpu.regs[usize::from(gpr::RSI)] = DATA + 0xff9;
+    for code in [MOVUPS_STORE, MOVUPS_LOAD, LDDQU, PCMPISTRI, PADDB_MM_MEM] {
+        assert_eq!(m.step(code), Ok(()), "{code:x?}");
+    }
+    let value = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
+    m.cpu.vectors[1].set_xmm(value);
+    assert_eq!(m.step(MOVUPS_STORE), Ok(()));
+    let mut bytes = [0; 16];
+    m.mem.read(DATA + 0xff9, &mut bytes);
+    assert_eq!(u128::from_le_bytes(bytes), value);
+    m.cpu.vectors[1].set_xmm(0);
+    assert_eq!(m.step(MOVUPS_LOAD), Ok(()));
+    assert_eq!(m.cpu.vectors[1].xmm(), value);
+}
+
+#[test]
+fn legacy_encodings_keep_the_upper_half() {
+    let mut m = Machine::new();
+    m.cpu.vectors[1].0 = [1, 2, 3, 4];
+    for code in [ADDPS, MOVUPS_LOAD, ADDSS, PADDB_MEM, RCPPS] {
+        assert_eq!(m.step(code), Ok(()));
+        assert_eq!(m.cpu.vectors[1].0[2..], [3, 4], "{code:x?}");
+    }
+}
+
+#[test]
+fn mmx_instructions_take_the_x87_registers() {
+    let dirty = || {
+        let mut m = Machine::new();
+        m.cpu.x87.status = 5 << 11;
+        m.cpu.x87.used = 0x21;
+        m.cpu.x87.sign_exp = [0x3fff; 8];
+        m
+    };
+    let mut m = dirty();
+    assert_eq!(m.step(PADDB_MM), Ok(()));
+    assert_eq!((m.cpu.x87.status, m.cpu.x87.used), (0, 0xff));
+    assert_eq!(m.cpu.x87.sign_exp[1], 0xffff, "written");
+    assert_eq!(m.cpu.x87.sign_exp[2], 0x3fff, "only read");
+    for code in [MOVQ_STORE_MM, MASKMOVQ, CVTPI2PS, CVTPS2PI, MOVDQ2Q, PUNPCKLBW_MM_MEM] {
+        let mut m = dirty();
+        assert_eq!(m.step(code), Ok(()));
+        assert_eq!((m.cpu.x87.status, m.cpu.x87.used), (0, 0xff), "{code:x?}");
+    }
+    let mut m = dirty();
+    assert_eq!(m.step(CVTPI2PD_MEM), Ok(()));
+    assert_eq!((m.cpu.x87.status, m.cpu.x87.used), (5 << 11, 0x21), "no MMX register in it");
+    // A fault leaves the x87 as it was.
+    let mut m = dirty();
+    m.cpu.regs[usize::from(gpr::RSI)] = 1 << 63;
+    assert_eq!(m.step(PADDB_MM_MEM), Err(Trap::GP));
+    assert_eq!((m.cpu.x87.status, m.cpu.x87.used), (5 << 11, 0x21));
+    assert_eq!(m.cpu.x87.sign_exp, [0x3fff; 8]);
+}
+
+/// Flags and masks of MXCSR, by bit.
+const IE: u32 = 1;
+const DE: u32 = 2;
+const ZE: u32 = 4;
+const OE: u32 = 8;
+const UE: u32 = 16;
+const PE: u32 = 32;
+
+/// Runs with the exceptions `unmasked`: the trap, the flags, and whether XMM1 changed.
+fn exceptions(code: &[u8], unmasked: u32, a: u128, b: u128) -> (Result<(), Trap>, u32, bool) {
+    let mut m = Machine::new();
+    m.cpu.mxcsr = 0x1f80 & !(unmasked << 7);
+    m.cpu.vectors[1].set_xmm(a);
+    m.cpu.vectors[2].set_xmm(b);
+    let r = m.step(code);
+    (r, m.cpu.mxcsr & 0x3f, m.cpu.vectors[1].xmm() != a)
+}
+
+#[test]
+fn unmasked_exceptions_fault_and_keep_the_destination() {
+    let tiny = f32::from_bits(1);
+    let (xm, ok) = (Err(Trap::XM), Ok(()));
+    // Lanes: 1/0, 1/3, 0/0, denormal/3.
+    let a = floats([1.0, 1.0, 0.0, tiny]);
+    let b = floats([0.0, 3.0, 0.0, 3.0]);
+    assert_eq!(exceptions(DIVPS, 0, a, b), (ok, IE | DE | ZE | UE | PE, true));
+    // Before the computation: all of that kind, none that follows from computing.
+    for unmasked in [IE, ZE, IE | PE, DE | UE] {
+        assert_eq!(exceptions(DIVPS, unmasked, a, b), (xm, IE | DE | ZE, false), "{unmasked:x}");
+    }
+    // After it: all.
+    assert_eq!(exceptions(DIVPS, PE, a, b), (xm, IE | DE | ZE | UE | PE, false));
+    let (a, b) = (floats([f32::MAX, 1.0, 1.0, 1.0]), floats([f32::MAX, 1.0, 1.0, 1.0]));
+    assert_eq!(exceptions(ADDPS, 0, a, b), (ok, OE | PE, true));
+    // Exact, had the exponent more room: no PE.
+    assert_eq!(exceptions(ADDPS, OE, a, b), (xm, OE, false));
+    assert_eq!(exceptions(ADDSS, OE, a, b), (xm, OE, false));
+    // An unmasked exception that does not occur.
+    assert_eq!(exceptions(ADDPS, IE | DE | ZE | UE, a, b), (ok, OE | PE, true));
+    // An exact denormal result is an underflow only when that is unmasked.
+    let (a, b) =
+        (floats([f32::from_bits(0x80_0001), 0.0, 0.0, 0.0]), floats([-f32::MIN_POSITIVE, 0.0, 0.0, 0.0]));
+    assert_eq!(exceptions(ADDPS, 0, a, b), (ok, 0, true));
+    assert_eq!(exceptions(ADDPS, UE, a, b), (xm, UE, false));
+    let negative = floats([-1.0; 4]);
+    assert_eq!(exceptions(SQRTPS, IE, 0, negative), (xm, IE, false));
+    // Stages of the dot product: the overflow of a product ends it before the sums.
+    let (a, b) = (floats([f32::MAX, f32::MAX, 1.0, 1.0]), floats([2.0, -2.0, 1.0, 1.0]));
+    assert_eq!(exceptions(DPPS_FF, 0, a, b), (ok, IE | OE | PE, true));
+    assert_eq!(exceptions(DPPS_FF, OE, a, b), (xm, OE, false));
+    assert_eq!(exceptions(DPPS_FF, IE, a, b), (xm, IE | OE | PE, false));
+}
+
+#[test]
+fn unmasked_exceptions_are_invalid_opcodes_without_osxmmexcpt() {
+    let mut m = Machine::new();
+    m.cpu.cr4 &= !cr4::OSXMMEXCPT;
+    m.cpu.mxcsr = 0;
+    m.cpu.vectors[1].set_xmm(floats([1.0; 4]));
+    assert_eq!(m.step(DIVPS), Err(Trap::UD));
+    assert_eq!(m.cpu.mxcsr, ZE);
+}
+
+#[test]
+fn comparisons_that_fault_keep_the_flags() {
+    let mut m = Machine::new();
+    m.cpu.mxcsr = 0x1f80 & !(IE << 7);
+    m.cpu.flags.set_bits(STATUS);
+    m.cpu.vectors[1].set_xmm(0x7f80_0001);
+    assert_eq!(m.step(UCOMISS), Err(Trap::XM));
+    assert_eq!(m.cpu.flags.bits(), STATUS);
+    m.cpu.vectors[1].set_xmm(0x7fc0_0001);
+    assert_eq!(m.step(UCOMISS), Ok(()));
+    assert_eq!(m.cpu.flags.bits(), 0x45, "unordered");
+}
+
+#[test]
+fn mxcsr_has_no_upper_bits() {
+    let mut m = Machine::new();
+    for (v, result) in [(0xffff_u32, Ok(())), (0x1_0000, Err(Trap::GP)), (0x8000_1f80, Err(Trap::GP))] {
+        m.mem.write(DATA, &v.to_le_bytes());
+        assert_eq!(m.step(LDMXCSR), result, "{v:x}");
+        assert_eq!(m.cpu.mxcsr, 0xffff);
+    }
+    m.mem.write(DATA, &[0; 4]);
+    assert_eq!(m.step(STMXCSR), Ok(()));
+    let mut bytes = [0; 4];
+    m.mem.read(DATA, &mut bytes);
+    assert_eq!(bytes, [0xff, 0xff, 0, 0]);
+}
+
+#[test]
+fn masked_stores_touch_the_chosen_bytes_only() {
+    let mut m = Machine::new();
+    // The last bytes of the address space's canonical low half: only the first two are mapped
+    // canonical.
+    m.cpu.vectors[1].set_xmm(0x1110_0f0e_0d0c_0b0a_0908_0706_0504_0302);
+    for (mask, result) in
+        [(0x80u128, Ok(())), (0x80 << 8, Err(Trap::GP)), (0x80 | 0x80 << 120, Err(Trap::GP))]
+    {
+        let end = (1u64 << 47) - 1;
+        m.cpu.regs[usize::from(gpr::RDI)] = end;
+        m.cpu.vectors[2].set_xmm(mask);
+        assert_eq!(m.step(MASKMOVDQU), result, "{mask:x}");
+    }
+    m.cpu.regs[usize::from(gpr::RDI)] = DATA + 0xfff;
+    m.cpu.vectors[2].set_xmm(0x80ff_007f << 32 | 0x8000_0080);
+    m.mem.write(DATA + 0xfff, &[0xaa; 16]);
+    assert_eq!(m.step(MASKMOVDQU), Ok(()));
+    let mut bytes = [0; 16];
+    m.mem.read(DATA + 0xfff, &mut bytes);
+    assert_eq!(bytes[..9], [2, 0xaa, 0xaa, 5, 0xaa, 0xaa, 8, 9, 0xaa]);
+}
+
+#[test]
+fn a_narrow_mmx_operand_is_read_as_narrow() {
+    let mut m = Machine::new();
+    // The last four bytes below the hole of non-canonical addresses.
+    m.cpu.regs[usize::from(gpr::RSI)] = (1 << 47) - 4;
+    assert_eq!(m.step(PUNPCKLBW_MM_MEM), Ok(()));
+    assert_eq!(m.step(PADDB_MM_MEM), Err(Trap::GP));
+}
+
+#[test]
+fn approximations_ignore_mxcsr() {
+    let mut m = Machine::new();
+    // Everything unmasked: nothing is reported.
+    m.cpu.mxcsr = 0;
+    m.cpu.vectors[2].set_xmm(0x7f80_0001_0000_0001_8000_0000_4080_0000);
+    assert_eq!(m.step(RCPPS), Ok(()));
+    assert_eq!(m.cpu.vectors[1].xmm(), 0x7fc0_0001_7f80_0000_ff80_0000_3e80_0000);
+    assert_eq!(m.step(RSQRTSS), Ok(()));
+    assert_eq!(m.cpu.vectors[1].xmm(), 0x7fc0_0001_7f80_0000_ff80_0000_3f00_0000);
+    assert_eq!(m.cpu.mxcsr, 0);
 }
