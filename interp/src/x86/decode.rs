@@ -230,11 +230,15 @@ fn operand_size(ins: &Instruction, code_size: u8) -> u8 {
     }
 }
 
-/// True when the op is the last of its block: it branches, or may change the mode, what is
-/// interrupted, or the map.
+/// True when the op is the last of its block: it branches, repeats, or may change the mode, what
+/// is interrupted, or the map.
 fn ends_block(ins: &Instruction) -> bool {
     use Mnemonic::*;
     if ins.flow_control() != FlowControl::Next || ins.code() == Code::INVALID {
+        return true;
+    }
+    if ins.has_rep_prefix() || ins.has_repne_prefix() {
+        // A string instruction may take more of the budget than its one step.
         return true;
     }
     let writes_ss = ins.op0_register() == Register::SS && matches!(ins.mnemonic(), Mov | Pop | Lss);

@@ -1,6 +1,7 @@
 //! BT, BTS, BTR, BTC, BSF, BSR, POPCNT, LZCNT, TZCNT, CRC32.
 
 use crate::x86::exec::{Exec, Flow};
+use crate::x86::flags::bit;
 use crate::x86::int::mov::operand_bytes;
 use crate::x86::op::{Handler, Op};
 use crate::x86::trap::Trap;
@@ -22,13 +23,13 @@ mod kind {
 /// Undefined: OF, SF, AF and PF stay as they are.
 #[inline(always)]
 fn apply<T: Word, const K: u8>(ex: &mut Exec<'_>, v: T, n: u64) -> T {
-    let bit = 1 << (n & u64::from(T::BITS - 1));
+    let mask = 1 << (n & u64::from(T::BITS - 1));
     let v = v.to_u64();
-    ex.cpu.flags.set_cf(v & bit != 0);
+    ex.cpu.flags.set_cf(v & mask != 0);
     T::from_u64(match K {
-        kind::BTS => v | bit,
-        kind::BTR => v & !bit,
-        kind::BTC => v ^ bit,
+        kind::BTS => v | mask,
+        kind::BTR => v & !mask,
+        kind::BTC => v ^ mask,
         _ => v,
     })
 }
@@ -80,14 +81,17 @@ fn source<T: Word, const MEM: bool>(ex: &mut Exec<'_>, op: &Op) -> Result<T, Tra
     if MEM { ex.load::<T>(op) } else { Ok(ex.get::<T>(op.r1)) }
 }
 
-/// Undefined: with a zero source the destination stays as it is, all of it. CF, OF, SF, AF and PF
-/// stay as they are.
+/// Undefined: with a zero source the destination stays as it is, all of it. CF, OF, SF and AF are
+/// cleared, PF is that of the bit's number (AMD's processors do so).
 fn scan<T: Word, const REVERSE: bool, const MEM: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let v = source::<T, MEM>(ex, op)?.to_u64();
-    ex.cpu.flags.set_zf(v == 0);
-    if v != 0 {
-        let n = if REVERSE { 63 - v.leading_zeros() } else { v.trailing_zeros() };
-        ex.set(op.r0, T::from_u64(n.into()));
+    if v == 0 {
+        ex.cpu.flags.set_logic(0);
+    } else {
+        let n = u64::from(if REVERSE { 63 - v.leading_zeros() } else { v.trailing_zeros() });
+        ex.set(op.r0, T::from_u64(n));
+        // Not zero above the byte that PF comes from.
+        ex.cpu.flags.set_logic(n | 0x100);
     }
     Ok(Flow::Next)
 }
@@ -95,13 +99,13 @@ fn scan<T: Word, const REVERSE: bool, const MEM: bool>(ex: &mut Exec<'_>, op: &O
 fn popcnt<T: Word, const MEM: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let n = source::<T, MEM>(ex, op)?.to_u64().count_ones();
     ex.set(op.r0, T::from_u64(n.into()));
-    ex.cpu.flags.set_bits(if n == 0 { crate::x86::flags::bit::ZF } else { 0 });
+    ex.cpu.flags.set_bits(if n == 0 { bit::ZF } else { 0 });
     Ok(Flow::Next)
 }
 
 /// LZCNT and TZCNT: CF tells of a zero source, ZF of a zero result.
 ///
-/// Undefined: OF, SF, PF and AF stay as they are.
+/// Undefined: OF stays as it is, SF, PF and AF are cleared (AMD's processors do so).
 fn count_zeros<T: Word, const LEADING: bool, const MEM: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let v = source::<T, MEM>(ex, op)?.to_u64();
     let n = if v == 0 {
@@ -112,8 +116,10 @@ fn count_zeros<T: Word, const LEADING: bool, const MEM: bool>(ex: &mut Exec<'_>,
         v.trailing_zeros()
     };
     ex.set(op.r0, T::from_u64(n.into()));
-    ex.cpu.flags.set_zf(n == 0);
-    ex.cpu.flags.set_cf(v == 0);
+    let of = ex.cpu.flags.bits() & bit::OF;
+    let zf = if n == 0 { bit::ZF } else { 0 };
+    let cf = if v == 0 { bit::CF } else { 0 };
+    ex.cpu.flags.set_bits(of | zf | cf);
     Ok(Flow::Next)
 }
 

@@ -24,10 +24,9 @@ fn set_wide<T: Word>(ex: &mut Exec<'_>, low: T, high: T) {
 
 /// Flags of a multiplication: CF and OF tell that the upper half means something.
 ///
-/// Undefined: SF, ZF and PF are those of the product's lower half, AF is cleared.
+/// Undefined: SF, ZF, AF and PF stay as they are after MUL and IMUL (AMD's processors do so).
 #[inline(always)]
-fn set_flags<T: Word>(ex: &mut Exec<'_>, low: T, overflow: bool) {
-    ex.cpu.flags.set_logic(low.to_i64() as u64);
+fn set_flags(ex: &mut Exec<'_>, overflow: bool) {
     ex.cpu.flags.set_cf_of(overflow, overflow);
 }
 
@@ -42,7 +41,7 @@ fn mul<T: Word>(ex: &mut Exec<'_>, b: T) {
         (T::from_u64(p), T::from_u64(p >> T::BITS))
     };
     set_wide(ex, low, high);
-    set_flags(ex, low, high.to_u64() != 0);
+    set_flags(ex, high.to_u64() != 0);
 }
 
 /// The signed product: lower half, upper half, and whether the lower half alone is it.
@@ -63,10 +62,9 @@ fn signed<T: Word>(a: T, b: T) -> (T, T, bool) {
 fn imul<T: Word>(ex: &mut Exec<'_>, b: T) {
     let (low, high, overflow) = signed(ex.get::<T>(gpr::RAX), b);
     set_wide(ex, low, high);
-    set_flags(ex, low, overflow);
+    set_flags(ex, overflow);
 }
 
-/// Undefined: DIV and IDIV leave the flags as they are.
 fn div<T: Word>(ex: &mut Exec<'_>, b: T) -> Result<(), Trap> {
     let d = b.to_u64();
     if d == 0 {
@@ -104,9 +102,13 @@ fn dividend<T: Word>(ex: &Exec<'_>) -> u64 {
     }
 }
 
+/// Undefined: DIV and IDIV set AF, clear SF, ZF and PF, leave CF and OF (AMD's processors do so).
 #[inline(always)]
 fn set_quotient<T: Word>(ex: &mut Exec<'_>, q: T, r: T) {
     set_wide(ex, q, r);
+    // A result of 1 is not zero, not negative, and of odd parity.
+    ex.cpu.flags.set_szp(1);
+    ex.cpu.flags.set_af(true);
 }
 
 fn idiv<T: Word>(ex: &mut Exec<'_>, b: T) -> Result<(), Trap> {
@@ -167,7 +169,7 @@ fn imul_m<T: Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
 fn imul_to<T: Word>(ex: &mut Exec<'_>, op: &Op, a: T, b: T) -> Done {
     let (low, _, overflow) = signed(a, b);
     ex.set(op.r0, low);
-    set_flags(ex, low, overflow);
+    set_flags(ex, overflow);
     Ok(Flow::Next)
 }
 

@@ -30,15 +30,17 @@ fn masked<T: Word>(count: u64) -> u32 {
 /// Sets the flags of a shift. `result` is the shifted value.
 #[inline(always)]
 fn shifted<T: Word>(ex: &mut Exec<'_>, result: T, cf: bool, of: bool) {
-    ex.cpu.flags.set_logic(result.to_i64() as u64);
-    ex.cpu.flags.set_cf_of(cf, of);
+    // Carries out of bits 63, 62 and 3: CF, CF xor OF, AF.
+    let carries = u64::from(cf) << 63 | u64::from(cf != of) << 62 | 1 << 3;
+    ex.cpu.flags.set_arith(result.to_i64() as u64, carries, 64);
 }
 
 /// Shifts or rotates `v` and sets the flags; nothing at all when the masked count is zero.
 ///
-/// Undefined: AF after a shift is cleared. OF after a count above 1 is computed from the result
-/// as after the last of that many steps of one bit. CF of SHL and SHR with a count above the
-/// operand's width is zero, like the bits that came in.
+/// Undefined: AF after a shift is set (AMD's processors do so). OF after a count above 1 is
+/// computed from the result as after the last of that many steps of one bit; so it is for RCL and
+/// RCR with a count that is a multiple of the width plus one and changes nothing else. CF of SHL
+/// and SHR with a count above the operand's width is zero, like the bits that came in.
 #[inline(always)]
 fn apply<T: Word, const K: u8>(ex: &mut Exec<'_>, v: T, count: u64) -> T {
     let c = masked::<T>(count);
@@ -88,9 +90,6 @@ fn apply<T: Word, const K: u8>(ex: &mut Exec<'_>, v: T, count: u64) -> T {
         }
         kind::RCL => {
             let n = c % (bits + 1);
-            if n == 0 {
-                return v;
-            }
             let carry = u128::from(ex.cpu.flags.cf());
             let wide = u128::from(x) | carry << bits;
             let r = wide << n | wide >> (bits + 1 - n);
@@ -101,9 +100,6 @@ fn apply<T: Word, const K: u8>(ex: &mut Exec<'_>, v: T, count: u64) -> T {
         }
         _ => {
             let n = c % (bits + 1);
-            if n == 0 {
-                return v;
-            }
             let carry = u128::from(ex.cpu.flags.cf());
             let wide = u128::from(x) | carry << bits;
             let r = wide >> n | wide << (bits + 1 - n);
@@ -144,9 +140,9 @@ fn m_cl<T: Word, const K: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
 
 /// SHLD (`LEFT`) and SHRD of `dst` with the bits of `src`.
 ///
-/// Undefined: AF is cleared. OF after a count above 1 is as after the last step of one bit. With
-/// a word and a count above 16, the bits that come in after those of the source are those of the
-/// destination again.
+/// Undefined: AF is set (AMD's processors do so). OF after a count above 1 is as after the last
+/// step of one bit. With a word and a count above 16, the source's bits come in a second time
+/// after themselves and CF is cleared; from 16 on, OF of SHLD equals CF.
 #[inline(always)]
 fn double<T: Word, const LEFT: bool>(ex: &mut Exec<'_>, dst: T, src: T, count: u64) -> T {
     let c = masked::<T>(count);
@@ -155,24 +151,21 @@ fn double<T: Word, const LEFT: bool>(ex: &mut Exec<'_>, dst: T, src: T, count: u
     }
     let bits = T::BITS;
     let (d, s) = (u128::from(dst.to_u64()), u128::from(src.to_u64()));
-    let top = |v: u64, down: u32| v >> (bits - 1 - down) & 1 != 0;
+    let top = |v: T, down: u32| v.to_u64() >> (bits - 1 - down) & 1 != 0;
+    // Only words meet counts above their width; the third part is never reached by the others.
+    let third = T::BYTES == 2;
     if LEFT {
-        // dst : src : dst, from the top.
-        let wide = d << (2 * bits % 128) | s << bits | d;
-        let wide = if bits == 64 { d << 64 | s } else { wide };
-        let low = if bits == 64 { 64 } else { 2 * bits };
-        let cf = wide >> (low + bits - c) & 1 != 0;
+        let (wide, low) = if third { (d << 32 | s << 16 | s, 32) } else { (d << bits | s, bits) };
         let r = T::from_u64((wide << c >> low) as u64);
-        let of = top(r.to_u64(), 0) != cf;
+        let cf = c <= bits && d >> (bits - c) & 1 != 0;
+        let of = if c >= bits { cf } else { top(r, 0) != cf };
         shifted(ex, r, cf, of);
         r
     } else {
-        // dst : src : dst, from the top; the lowest is shifted out first.
-        let wide = if bits == 64 { s << 64 | d } else { d << (2 * bits) | s << bits | d };
-        let cf = wide >> (c - 1) & 1 != 0;
+        let wide = if third { s << 32 | s << 16 | d } else { s << bits | d };
         let r = T::from_u64((wide >> c) as u64);
-        let of = top(r.to_u64(), 0) != top(r.to_u64(), 1);
-        shifted(ex, r, cf, of);
+        let cf = d >> (c - 1) & 1 != 0;
+        shifted(ex, r, cf, top(r, 0) != top(r, 1));
         r
     }
 }
