@@ -38,11 +38,11 @@ pub fn compare(case: &Case, host: &Outcome, subject: &Outcome) -> Verdict {
     c.x87(&host.state, &subject.state);
     c.sse(&host.state, &subject.state);
     c.memory(host, subject);
-    if !c.v.defined.is_empty() {
-        if let Some(reason) = vendor::excuse(&tested(case), case, host, subject) {
-            c.v.undefined.append(&mut c.v.defined);
-            c.v.undefined.insert(0, reason.into());
-        }
+    if !c.v.defined.is_empty()
+        && let Some(reason) = vendor::excuse(&tested(case), case, host, subject)
+    {
+        c.v.undefined.append(&mut c.v.defined);
+        c.v.undefined.insert(0, reason.into());
     }
     c.v
 }
@@ -112,14 +112,12 @@ impl Comparison<'_> {
                 let d = differ & if undefined { free } else { !free };
                 if d != 0 {
                     let mut text = String::from("flags");
-                    for n in 0..22 {
-                        if d >> n & 1 != 0 {
-                            const F: [&str; 22] = [
-                                "CF", "1", "PF", "3", "AF", "5", "ZF", "SF", "TF", "IF", "DF", "OF", "IOPL",
-                                "IOPL", "NT", "15", "RF", "VM", "AC", "VIF", "VIP", "ID",
-                            ];
-                            let _ = write!(text, " {}={}", F[n], subject.rflags >> n & 1);
-                        }
+                    const NAMES: [&str; 22] = [
+                        "CF", "1", "PF", "3", "AF", "5", "ZF", "SF", "TF", "IF", "DF", "OF", "IOPL", "IOPL",
+                        "NT", "15", "RF", "VM", "AC", "VIF", "VIP", "ID",
+                    ];
+                    for (n, name) in NAMES.iter().enumerate().filter(|(n, _)| d >> n & 1 != 0) {
+                        let _ = write!(text, " {name}={}", subject.rflags >> n & 1);
                     }
                     self.note(format!("{text}, host: the opposite"), undefined);
                 }
@@ -210,10 +208,11 @@ impl Comparison<'_> {
     fn memory_part(&mut self, host: &Outcome, subject: &Outcome, free: bool) {
         let u = self.undefined().clone();
         let mut differ = (0..host.mem.len()).filter(|n| {
-            host.mem[*n] != subject.mem[*n] && free == {
-                let a = layout::mem_addr(*n);
-                u.memory || u.bytes.iter().any(|r| r.contains(&a))
-            }
+            host.mem[*n] != subject.mem[*n]
+                && free == {
+                    let a = layout::mem_addr(*n);
+                    u.memory || u.bytes.iter().any(|r| r.contains(&a))
+                }
         });
         let Some(first) = differ.next() else { return };
         let last = differ.next_back().unwrap_or(first).min(first + 31);

@@ -54,6 +54,7 @@ pub fn excluded(code: Code) -> Option<&'static str> {
         M::Sysexit | M::Sysret | M::Sysexitq | M::Sysretq => {
             "privileged; the check's order differs by vendor"
         }
+        M::Ud0 if code == Code::Ud0 => "an alias without ModRM that iced-x86 decodes only when asked",
         M::Int1 => "hypervisors hand it on as a fault",
         M::Iret | M::Iretd | M::Iretq => {
             "the host's NT and VM cannot be set by a signal return; see the privileged oracle"
@@ -375,7 +376,7 @@ fn attempt(rng: &mut Rng, form: Form, op: &OpCodeInfo) -> Vec<u8> {
         b.push(mode << 6 | reg << 3 | rm);
     }
     for _ in 0..2 {
-        b.extend(rng.next().to_le_bytes());
+        b.extend(rng.bits().to_le_bytes());
     }
     if form.code == Code::Int_imm8 {
         // INT 80 is Linux's system call; every other vector has a gate that is closed to

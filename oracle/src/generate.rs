@@ -9,8 +9,9 @@ use crate::needs;
 use crate::rng::Rng;
 use crate::state::{Case, Mode, Patch, State, seg};
 use crate::values::{self, Element};
-use iced_x86::{ConstantOffsets, Decoder, DecoderOptions, Instruction, OpKind, Register};
-use iced_x86::{InstructionInfoFactory, OpAccess};
+use iced_x86::{
+    ConstantOffsets, Decoder, DecoderOptions, Instruction, InstructionInfoFactory, OpKind, Register,
+};
 
 /// A case being made.
 pub struct Draft {
@@ -79,7 +80,7 @@ fn random_state(rng: &mut Rng, mode: Mode, i: &Instruction) -> State {
     for r in &mut s.gpr {
         *r = values::int(rng);
     }
-    s.rflags = 0x202 | rng.next() & 0x8d5;
+    s.rflags = 0x202 | rng.bits() & 0x8d5;
     s.rflags |= u64::from(rng.percent(25)) << 10;
     s.rflags |= u64::from(rng.percent(4)) << 18;
     s.rflags |= u64::from(rng.percent(2)) << 8;
@@ -164,12 +165,12 @@ fn random_fpu(rng: &mut Rng, s: &mut State) {
         s.fcw = 0x37f;
     }
     if rng.percent(25) {
-        s.fcw &= !0x3f | rng.next() as u16;
+        s.fcw &= !0x3f | rng.bits() as u16;
     }
     let top = rng.below(8) as u16;
-    s.fsw = top << 11 | rng.next() as u16 & 0x4700;
+    s.fsw = top << 11 | rng.bits() as u16 & 0x4700;
     if rng.percent(25) {
-        s.fsw |= rng.next() as u16 & 0x7f;
+        s.fsw |= rng.bits() as u16 & 0x7f;
     }
     if rng.percent(92) {
         // No exception is pending, else hardly anything else would be tested.
@@ -181,7 +182,7 @@ fn random_fpu(rng: &mut Rng, s: &mut State) {
     s.ftw = match rng.below(10) {
         0 => 0,
         1 | 2 => 0xff,
-        3 => rng.next() as u8,
+        3 => rng.bits() as u8,
         _ => {
             let depth = 1 + rng.below(7);
             (0..depth).fold(0, |t, n| t | 1 << ((u64::from(top) + n) & 7))
@@ -195,9 +196,9 @@ fn random_fpu(rng: &mut Rng, s: &mut State) {
     s.mxcsr = 0x1f80;
     if rng.percent(50) {
         s.mxcsr |= (rng.below(4) as u32) << 13;
-        s.mxcsr |= if rng.percent(30) { rng.next() as u32 & 0x8040 } else { 0 };
-        s.mxcsr |= if rng.percent(30) { rng.next() as u32 & 0x3f } else { 0 };
-        s.mxcsr &= if rng.percent(40) { !0x1f80 | rng.next() as u32 } else { u32::MAX };
+        s.mxcsr |= if rng.percent(30) { rng.bits() as u32 & 0x8040 } else { 0 };
+        s.mxcsr |= if rng.percent(30) { rng.bits() as u32 & 0x3f } else { 0 };
+        s.mxcsr &= if rng.percent(40) { !0x1f80 | rng.bits() as u32 } else { u32::MAX };
     }
 }
 
@@ -444,7 +445,6 @@ impl Draft {
                 used |= gpr_index(r).map_or(0, |n| 1 << n);
             }
         }
-        let _ = OpAccess::None;
         let free: Vec<u8> = (0..8).filter(|n| used >> n & 1 == 0).collect();
         let mut code = Vec::new();
         for _ in 0..self.lead / 2 {

@@ -87,7 +87,9 @@ impl Interp {
         mem.set_regions(vec![Region { start: 0, len: MEMORY, offset: 0, writable: true }])
             .map_err(|e| e.to_string())?;
         let descriptors = global_descriptors();
-        load_tables(&mut mem, &descriptors);
+        if !load_tables(&mut mem, &descriptors) {
+            return Err("the guest's tables lie outside of its memory".into());
+        }
         let mut cpu = Cpu::new(Model::Max, 0, true);
         cpu.cr0 = cr0::PE | cr0::MP | cr0::ET | cr0::NE | cr0::WP | cr0::AM | cr0::PG;
         cpu.cr3 = PML4;
@@ -216,14 +218,6 @@ impl Interp {
         let cr2 = if vector == 14 { self.cpu.cr2 } else { 0 };
         out.end = End::Exception { vector, error, cr2 };
     }
-
-    fn at_user_halt(&self) -> bool {
-        let cpu = &self.cpu;
-        let at = cpu.rip().wrapping_add(if cpu.mode64() { 0 } else { cpu.segs[seg::CS].base });
-        let mut byte = [0];
-        self.mem.read(place(CODE) + at.wrapping_sub(CODE.addr), &mut byte);
-        CODE.holds(at, 1) && byte[0] == 0xf4
-    }
 }
 
 impl Subject for Interp {
@@ -255,16 +249,9 @@ impl Subject for Interp {
             }
         };
         match stop {
-            // HLT itself may not be implemented yet.
-            Stop::Halted | Stop::Unimplemented(_) if self.cpu.cpl == 0 => {
+            Stop::Halted if self.cpu.cpl == 0 => {
                 let vector = (self.cpu.rip() - KERNEL - HANDLERS) / HANDLER_STEP;
                 self.exception(vector as u8, out);
-            }
-            Stop::Unimplemented(_) if self.at_user_halt() => {
-                self.store(&mut out.state);
-                out.state.rip = self.cpu.rip();
-                out.state.rflags = self.cpu.rflags() | 1 << 16;
-                out.end = End::Exception { vector: 13, error: 0, cr2: 0 };
             }
             Stop::Unimplemented(what) => return Err(Failure::Unimplemented(what)),
             Stop::Budget => out.end = End::Timeout,
@@ -303,9 +290,12 @@ fn global_descriptors() -> Vec<u64> {
     d
 }
 
-fn load_tables(mem: &mut Memory, descriptors: &[u64]) {
+/// Puts page tables, descriptor tables, handlers and constants into memory. False when one of
+/// them does not lie in memory.
+fn load_tables(mem: &mut Memory, descriptors: &[u64]) -> bool {
+    let mut loaded = true;
     let mut put = |at: u64, v: u64| {
-        mem.load(at, &v.to_le_bytes());
+        loaded &= mem.load(at, &v.to_le_bytes());
     };
     // Present, writable, user, accessed, dirty; and present, writable, accessed, dirty.
     const USER: u64 = 0x67;
@@ -355,7 +345,7 @@ fn load_tables(mem: &mut Memory, descriptors: &[u64]) {
         put(IDT + vector * 16 + 8, to >> 32);
     }
     put(TSS + 4, KERNEL + STACK_TOP);
-    mem.load(TSS + 0x66, &0x68u16.to_le_bytes());
-    mem.load(HANDLERS, &[0xf4; 0x200]);
-    mem.load(place(CONST), &layout::constants());
+    loaded &= mem.load(TSS + 0x66, &0x68u16.to_le_bytes());
+    loaded &= mem.load(HANDLERS, &[0xf4; 0x200]);
+    loaded & mem.load(place(CONST), &layout::constants())
 }

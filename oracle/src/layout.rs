@@ -65,13 +65,13 @@ pub fn mem_addr(mut offset: usize) -> u64 {
 /// What the writable windows hold before a case's patches: random bytes, the same always.
 pub fn background() -> Vec<u8> {
     let mut rng = Rng::new(0x6261_636b, 0);
-    (0..MEM_LEN / 8).flat_map(|_| rng.next().to_le_bytes()).collect()
+    (0..MEM_LEN / 8).flat_map(|_| rng.bits().to_le_bytes()).collect()
 }
 
 /// What [`CONST`] holds.
 pub fn constants() -> Vec<u8> {
     let mut rng = Rng::new(0x636f_6e73, 0);
-    (0..CONST.len / 8).flat_map(|_| rng.next().to_le_bytes()).collect()
+    (0..CONST.len / 8).flat_map(|_| rng.bits().to_le_bytes()).collect()
 }
 
 /// A segment of the LDT, in the terms of Linux's `modify_ldt`.

@@ -1,4 +1,5 @@
 //! Runs random x86 instructions on the host's CPU and on DejaVM and prints what differs.
+#![allow(clippy::disallowed_methods, reason = "progress and the default seed come from the clock")]
 
 use clap::Parser;
 use dejavm_oracle::forms::Forms;
@@ -105,7 +106,7 @@ fn run(args: &Args) -> Result<bool, String> {
     while args.cases == 0 || totals.cases < args.cases {
         bench.count(number, &mut totals);
         number += 1;
-        if number % 256 == 0 && shown.elapsed() > Duration::from_secs(10) {
+        if number.is_multiple_of(256) && shown.elapsed() > Duration::from_secs(10) {
             shown = Instant::now();
             let rate = totals.cases as f64 / start.elapsed().as_secs_f64();
             println!("{:.0} s: {} ({rate:.0} a second)", start.elapsed().as_secs_f64(), totals.line());

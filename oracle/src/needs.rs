@@ -1,11 +1,11 @@
 //! What particular instructions need of their inputs to do more than fault.
 
-use crate::generate::{Draft, code_base, gpr_index, seg_index};
+use crate::generate::{Draft, code_base, gpr_index};
 use crate::layout::{
     self, ABSENT, BASED, CODE_LIMITED, CODE16, DATA, DATA16, DOWN, EXEC_ONLY, LIMITED, READ_ONLY, STACK,
     STACK16, gdt,
 };
-use crate::state::{Mode, Patch, State, seg};
+use crate::state::{Mode, Patch, seg};
 use crate::values;
 use iced_x86::{FlowControl, Mnemonic as M, OpKind, Register};
 
@@ -24,48 +24,46 @@ pub fn satisfy(d: &mut Draft) {
     control_flow(d);
     selectors(d);
     match d.i.mnemonic() {
-        M::Rol | M::Ror | M::Rcl | M::Rcr | M::Shl | M::Sal | M::Shr | M::Sar | M::Shld | M::Shrd => {
-            if d.rng.percent(60) && !address_uses(d, RCX) {
-                let n = d.rng.below(70);
-                d.set_gpr(RCX, 1, n);
-            }
+        M::Rol | M::Ror | M::Rcl | M::Rcr | M::Shl | M::Sal | M::Shr | M::Sar | M::Shld | M::Shrd
+            if d.rng.percent(60) && !address_uses(d, RCX) =>
+        {
+            let n = d.rng.below(70);
+            d.set_gpr(RCX, 1, n);
         }
         M::Div | M::Idiv => division(d),
-        M::Cmpxchg => {
-            if d.rng.percent(50) {
-                let size = operand_size(d);
-                if let Some(v) = operand(d).filter(|_| !address_uses(d, RAX)) {
-                    d.set_gpr(RAX, size, v as u64);
-                }
+        M::Cmpxchg if d.rng.percent(50) => {
+            let size = operand_size(d);
+            if let Some(v) = operand(d).filter(|_| !address_uses(d, RAX)) {
+                d.set_gpr(RAX, size, v as u64);
             }
         }
         M::Cmpxchg8b | M::Cmpxchg16b => {
             let half = if d.i.mnemonic() == M::Cmpxchg8b { 4 } else { 8 };
-            if d.rng.percent(50) && !address_uses(d, RAX) && !address_uses(d, RDX) {
-                if let Some(v) = operand(d) {
-                    d.set_gpr(RAX, half, v as u64);
-                    d.set_gpr(RDX, half, (v >> (half * 8)) as u64);
-                }
+            if d.rng.percent(50)
+                && !address_uses(d, RAX)
+                && !address_uses(d, RDX)
+                && let Some(v) = operand(d)
+            {
+                d.set_gpr(RAX, half, v as u64);
+                d.set_gpr(RDX, half, (v >> (half * 8)) as u64);
             }
         }
         M::Bt | M::Btc | M::Btr | M::Bts => {
             // A register's bit offset reaches far outside of the operand.
             let r = d.i.op1_register();
-            if d.i.op0_kind() == OpKind::Memory && d.i.op1_kind() == OpKind::Register {
-                if let Some(n) = gpr_index(r).filter(|n| !address_uses(d, *n)) {
-                    if d.rng.percent(85) {
-                        let bit = d.rng.below(2048).wrapping_sub(1024);
-                        d.set_gpr(n, 8, bit);
-                    }
-                }
+            if d.i.op0_kind() == OpKind::Memory
+                && d.i.op1_kind() == OpKind::Register
+                && let Some(n) = gpr_index(r).filter(|n| !address_uses(d, *n))
+                && d.rng.percent(85)
+            {
+                let bit = d.rng.below(2048).wrapping_sub(1024);
+                d.set_gpr(n, 8, bit);
             }
         }
-        M::Leave | M::Enter => {
-            if d.rng.percent(90) {
-                let at = 0x400 + (d.rng.below(0x1800) & !7);
-                let base = stack_base(d);
-                d.set_gpr(RBP, if base == 0 { 8 } else { 2 }, STACK.addr + at - base);
-            }
+        M::Leave | M::Enter if d.rng.percent(90) => {
+            let at = 0x400 + (d.rng.below(0x1800) & !7);
+            let base = stack_base(d);
+            d.set_gpr(RBP, if base == 0 { 8 } else { 2 }, STACK.addr + at - base);
         }
         M::Bound => {
             let size = d.i.memory_size().size() / 2;
@@ -87,15 +85,13 @@ pub fn satisfy(d: &mut Draft) {
             }
         }
         M::Fxrstor | M::Fxrstor64 => fxrstor(d),
-        M::Ldmxcsr => {
-            if d.rng.percent(85) {
-                let v = d.rng.next() as u16;
-                put_operand(d, u32::from(v).to_le_bytes().to_vec());
-            }
+        M::Ldmxcsr if d.rng.percent(85) => {
+            let v = d.rng.bits() as u16;
+            put_operand(d, u32::from(v).to_le_bytes().to_vec());
         }
         M::Fldenv | M::Frstor => environment(d),
         M::Fldcw => {
-            let v = d.rng.next() as u16 & 0x1f7f;
+            let v = d.rng.bits() as u16 & 0x1f7f;
             put_operand(d, v.to_le_bytes().to_vec());
         }
         M::Fbld => {
@@ -110,13 +106,11 @@ pub fn satisfy(d: &mut Draft) {
             put_operand(d, v.to_le_bytes()[..10].to_vec());
         }
         M::Fprem | M::Fprem1 => near_exponents(d),
-        M::Fscale => {
-            if d.rng.percent(60) {
-                let n = d.rng.below(200) as u16;
-                d.state.st[1] = u128::from(0x3ffb + d.rng.below(20) as u16) << 64
-                    | u128::from(1 << 63 | d.rng.next() & u64::MAX << (n % 64))
-                    | u128::from(d.rng.below(2)) << 79;
-            }
+        M::Fscale if d.rng.percent(60) => {
+            let n = d.rng.below(200) as u16;
+            d.state.st[1] = u128::from(0x3ffb + d.rng.below(20) as u16) << 64
+                | u128::from(1 << 63 | d.rng.bits() & u64::MAX << (n % 64))
+                | u128::from(d.rng.below(2)) << 79;
         }
         _ => {}
     }
@@ -165,7 +159,7 @@ fn immediates(d: &mut Draft) {
     if d.i.mnemonic() == M::Enter {
         let v = d.rng.below(64);
         d.put_code(c.immediate_offset(), 2, v);
-        let v = if d.rng.percent(80) { d.rng.below(4) } else { d.rng.next() };
+        let v = if d.rng.percent(80) { d.rng.below(4) } else { d.rng.bits() };
         d.put_code(c.immediate_offset2(), 1, v);
     } else if c.has_immediate() {
         let v = values::int(&mut d.rng);
@@ -338,7 +332,7 @@ fn far_target(d: &mut Draft) -> (u16, u64) {
 /// Any selector that means the same to the host and to a subject.
 fn any_selector(d: &mut Draft) -> u16 {
     let sel = match d.rng.below(8) {
-        0 => d.rng.next() as u16,
+        0 => d.rng.bits() as u16,
         1 => d.rng.below(4) as u16,
         2 | 3 => d.rng.pick(&[
             gdt::KERNEL_CS,
@@ -400,7 +394,6 @@ fn selectors(d: &mut Draft) {
             put_operand(d, bytes);
         }
         M::Pop if d.i.op0_kind() == OpKind::Register && d.i.op0_register().is_segment_register() => {
-            let _ = seg_index;
             d.put_stack(0, &sel.to_le_bytes());
         }
         M::Wrfsbase | M::Wrgsbase => {
@@ -420,19 +413,18 @@ fn selectors(d: &mut Draft) {
 
 /// An image that FXRSTOR accepts, mostly.
 fn fxrstor(d: &mut Draft) {
-    let mut other = State::default();
-    other.fcw = d.rng.next() as u16 & 0x1f3f | 0x40;
-    other.fsw = d.rng.next() as u16 & 0x7f7f;
-    other.fsw |= if other.fsw & !other.fcw & 0x3f != 0 { 0x8080 } else { 0 };
+    let fcw = d.rng.bits() as u16 & 0x1f3f | 0x40;
+    let mut fsw = d.rng.bits() as u16 & 0x7f7f;
+    fsw |= if fsw & !fcw & 0x3f != 0 { 0x8080 } else { 0 };
     let mut image = vec![0; 512];
-    image[0..2].copy_from_slice(&other.fcw.to_le_bytes());
-    image[2..4].copy_from_slice(&other.fsw.to_le_bytes());
-    image[4] = d.rng.next() as u8;
-    image[6] = d.rng.next() as u8;
-    image[8] = d.rng.next() as u8;
-    image[16] = d.rng.next() as u8;
-    image[24] = d.rng.next() as u8;
-    image[25] = d.rng.next() as u8;
+    image[0..2].copy_from_slice(&fcw.to_le_bytes());
+    image[2..4].copy_from_slice(&fsw.to_le_bytes());
+    image[4] = d.rng.bits() as u8;
+    image[6] = d.rng.bits() as u8;
+    image[8] = d.rng.bits() as u8;
+    image[16] = d.rng.bits() as u8;
+    image[24] = d.rng.bits() as u8;
+    image[25] = d.rng.bits() as u8;
     if d.rng.percent(5) {
         image[26] = 1 << d.rng.below(8);
     }
@@ -452,14 +444,14 @@ fn environment(d: &mut Draft) {
     let size = d.i.memory_size().size();
     let wide = matches!(size, 28 | 108);
     let step = if wide { 4 } else { 2 };
-    let fcw = d.rng.next() as u16 & 0x1f3f | 0x40;
-    let mut fsw = d.rng.next() as u16 & 0x7f7f;
+    let fcw = d.rng.bits() as u16 & 0x1f3f | 0x40;
+    let mut fsw = d.rng.bits() as u16 & 0x7f7f;
     if d.rng.percent(80) {
         fsw &= fcw & 0x3f | !0x3f;
     }
     fsw |= if fsw & !fcw & 0x3f != 0 { 0x8080 } else { 0 };
     let mut image = vec![0xff; size.max(14)];
-    for (n, v) in [fcw, fsw, d.rng.next() as u16, 0, 0, 0, 0].into_iter().enumerate() {
+    for (n, v) in [fcw, fsw, d.rng.bits() as u16, 0, 0, 0, 0].into_iter().enumerate() {
         image[n * step..n * step + 2].copy_from_slice(&v.to_le_bytes());
         if wide && n >= 3 {
             image[n * step + 2..n * step + 4].copy_from_slice(&[0, 0]);
@@ -482,7 +474,7 @@ fn near_exponents(d: &mut Draft) {
         for n in 0..2 {
             let e = e + d.rng.below(80) as u16 * (1 - n as u16);
             d.state.st[n] =
-                u128::from(e) << 64 | u128::from(1 << 63 | d.rng.next()) | u128::from(d.rng.below(2)) << 79;
+                u128::from(e) << 64 | u128::from(1 << 63 | d.rng.bits()) | u128::from(d.rng.below(2)) << 79;
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::forms::{Form, Forms, Shape};
 use crate::generate;
 use crate::report;
 use crate::state::{Case, Failure, Outcome, Subject};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Counts of a run.
@@ -21,7 +21,7 @@ pub struct Totals {
     pub unimplemented: u64,
     /// Cases that ended with the exception of the instruction itself.
     pub faulted: u64,
-    forms: HashMap<Form, Count>,
+    forms: BTreeMap<Form, Count>,
     missing: BTreeMap<String, u64>,
     loose: BTreeMap<String, u64>,
 }
@@ -95,11 +95,8 @@ impl Bench<'_> {
                 } else if !verdict.undefined.is_empty() {
                     totals.undefined += 1;
                     let what = &verdict.undefined[0];
-                    let what = if what.contains("host:") {
-                        what.split(' ').next().unwrap_or("")
-                    } else {
-                        what
-                    };
+                    let what =
+                        if what.contains("host:") { what.split(' ').next().unwrap_or("") } else { what };
                     let key = format!("{:?}: {what}", form.code.mnemonic());
                     *totals.loose.entry(key).or_default() += 1;
                 }
@@ -204,6 +201,11 @@ impl Totals {
     /// Where undefined results differ from this host's, with counts.
     pub fn loose(&self) -> String {
         self.loose.iter().fold(String::new(), |s, (k, n)| s + &format!("  {n:>8} {k}\n"))
+    }
+
+    /// Number of forms that no case had.
+    pub fn unreached(&self, forms: &Forms) -> usize {
+        forms.list.iter().filter(|f| !self.forms.contains_key(f)).count()
     }
 
     /// How much of what was to be tested was: forms reached, and those never reached or never

@@ -16,6 +16,8 @@ const C0: u16 = 1 << 8;
 const C1: u16 = 1 << 9;
 const C2: u16 = 1 << 10;
 const C3: u16 = 1 << 14;
+/// PE, and ES and B which follow from it.
+const INEXACT: u16 = 0x80a0;
 
 /// Results that are not defined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,10 +110,8 @@ fn integer(u: &mut Undefined, i: &Instruction, case: &Case) {
                 }
             }
         }
-        M::Rol | M::Ror | M::Rcl | M::Rcr => {
-            if shift(i, case).0 != 1 {
-                u.flags = OF;
-            }
+        M::Rol | M::Ror | M::Rcl | M::Rcr if shift(i, case).0 != 1 => {
+            u.flags = OF;
         }
         M::Shld | M::Shrd => {
             let (count, size) = shift(i, case);
@@ -210,15 +210,15 @@ fn x87(u: &mut Undefined, i: &Instruction, case: &Case) {
             u.fsw = all | C1
         }
         // Outside of -1 to 1, and of -(1 - sqrt(1/2)) to sqrt(2) - 1 (as 0.29), undefined.
-        M::F2xm1 if magnitude(case) > 0x3fff_8000 => (u.fsw, u.x87) = (0x47ff, true),
-        M::Fyl2xp1 if magnitude(case) > 0x3ffd_9400 => (u.fsw, u.x87) = (0x47ff, true),
+        M::F2xm1 if magnitude(case) > 0x3fff_8000 => (u.fsw, u.x87) = (0xc7ff, true),
+        M::Fyl2xp1 if magnitude(case) > 0x3ffd_9400 => (u.fsw, u.x87) = (0xc7ff, true),
         M::F2xm1 | M::Fyl2x | M::Fyl2xp1 | M::Fpatan => {
-            // Whether the result was rounded up depends on its last bit.
-            u.fsw = all | C1;
+            // Whether the result was rounded, and up, depends on its last bit.
+            u.fsw = all | C1 | INEXACT;
             u.approximate = Some(Approximate::Ulps(2));
         }
         M::Fsin | M::Fcos | M::Fsincos | M::Fptan => {
-            u.fsw = C0 | C3 | C1;
+            u.fsw = C0 | C3 | C1 | INEXACT;
             u.approximate = Some(Approximate::Ulps(2));
         }
         // C0, C2 and C3 are the result; C1 is cleared, or set by a stack fault.

@@ -2,7 +2,7 @@
 //! differently for one of these reasons is counted apart, with the reason.
 
 use crate::state::{Case, End, Mode, Outcome, seg};
-use iced_x86::{Instruction, Mnemonic as M, OpKind, Register};
+use iced_x86::{Instruction, Mnemonic as M, OpKind};
 
 /// Why `host` and `subject` may end differently, if there is a reason.
 pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -> Option<&'static str> {
@@ -10,8 +10,13 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
     let size = i.memory_size().size();
     let faulted = |o: &Outcome| o.state.rip == case.state.rip + case.lead as u64;
     match (host.end, subject.end) {
-        (End::Exception { vector: 17, .. }, _) if size >= 10 && size != 512 => {
-            return Some("alignment check of an operand of 10 bytes or more");
+        (End::Exception { vector: 17, .. }, _) if size >= 10 || size == 6 => {
+            return Some("alignment check of an operand of 6, 10 or more bytes");
+        }
+        (End::Exception { vector: 14, .. }, End::Exception { vector: 12 | 13, .. })
+            if memory && faulted(host) && faulted(subject) =>
+        {
+            return Some("an operand that is outside of the segment's limit and not mapped");
         }
         (End::Exception { vector: 13, error: 0, .. }, End::Exception { vector: 12, error: 0, .. })
             if memory && size >= 16 =>
@@ -32,10 +37,12 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
         _ => {}
     }
     match i.mnemonic() {
-        M::Ud0 | M::Ud1 => Some("whether UD0 and UD1 fetch a ModRM operand"),
-        M::Retf if faulted(host) && faulted(subject) => {
-            Some("RETF: which of several faults comes first")
+        M::Maskmovq | M::Maskmovdqu if matches!(host.end, End::Exception { vector: 14, .. }) => {
+            Some("faults of MASKMOV for bytes that are not selected")
         }
+        M::Call if faulted(host) && faulted(subject) => Some("CALL: which of several faults comes first"),
+        M::Ud0 | M::Ud1 => Some("whether UD0 and UD1 fetch a ModRM operand"),
+        M::Retf if faulted(host) && faulted(subject) => Some("RETF: which of several faults comes first"),
         M::Insb | M::Insw | M::Insd | M::Outsb | M::Outsw | M::Outsd
             if (i.has_rep_prefix() || i.has_repne_prefix()) && count(i, case) == 0 =>
         {
@@ -62,8 +69,7 @@ pub fn fault_residue(i: &Instruction, case: &Case, host: &Outcome) -> Residue {
         _ => {}
     }
     // An instruction that makes the transition to MMX state may make it before it faults.
-    r.x87 = (0..i.op_count())
-        .any(|n| i.op_kind(n) == OpKind::Register && i.op_register(n).is_mm());
+    r.x87 = (0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Register && i.op_register(n).is_mm());
     r
 }
 
@@ -79,12 +85,9 @@ pub struct Residue {
 }
 
 fn count(i: &Instruction, case: &Case) -> u64 {
-    let narrow = (0..i.op_count()).any(|n| {
-        matches!(i.op_kind(n), OpKind::MemorySegSI | OpKind::MemoryESDI)
-    });
-    let middle = (0..i.op_count()).any(|n| {
-        matches!(i.op_kind(n), OpKind::MemorySegESI | OpKind::MemoryESEDI)
-    });
+    let narrow = (0..i.op_count()).any(|n| matches!(i.op_kind(n), OpKind::MemorySegSI | OpKind::MemoryESDI));
+    let middle =
+        (0..i.op_count()).any(|n| matches!(i.op_kind(n), OpKind::MemorySegESI | OpKind::MemoryESEDI));
     let mask = if narrow {
         0xffff
     } else if middle {
@@ -98,6 +101,5 @@ fn count(i: &Instruction, case: &Case) -> u64 {
 /// Two selectors that mean the same: the way back from the host's kernel clears the RPL of a
 /// null selector (SDM volume 2, IRET).
 pub fn same_selector(n: usize, host: u16, subject: u16) -> bool {
-    let _ = Register::None;
     host == subject || host == 0 && subject & !3 == 0 && n != seg::CS
 }

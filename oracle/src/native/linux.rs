@@ -68,6 +68,10 @@ static mut SHARED: Shared = Shared {
     alarms: 0,
 };
 
+fn shared() -> *mut Shared {
+    &raw mut SHARED
+}
+
 /// The windows' addresses are one per process.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -154,7 +158,7 @@ extern "C" fn on_fault(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_v
     unsafe {
         sane_flags();
         let bases = read_bases();
-        let s = &mut *(&raw mut SHARED);
+        let s = &mut *shared();
         let uc = &mut *context.cast::<libc::ucontext_t>();
         match s.phase {
             Phase::Idle => give_up(signal),
@@ -184,7 +188,7 @@ extern "C" fn on_alarm(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) 
     unsafe {
         sane_flags();
         let bases = read_bases();
-        let s = &mut *(&raw mut SHARED);
+        let s = &mut *shared();
         if s.phase == Phase::Running {
             s.alarms += 1;
             if s.alarms > 2 {
@@ -320,7 +324,7 @@ impl Native {
             ptr::copy_nonoverlapping(constants.as_ptr(), CONST.addr as *mut u8, constants.len());
             libc::mprotect(CONST.addr as *mut c_void, CONST.len as usize, libc::PROT_READ);
             set_up_signals()?;
-            let s = &mut *(&raw mut SHARED);
+            let s = &mut *shared();
             [s.host_fs, s.host_gs] = read_bases();
             let mut native = Native {
                 code,
@@ -409,12 +413,12 @@ impl Subject for Native {
                     }
                 }
             }
-            let s = &mut *(&raw mut SHARED);
+            let s = &mut *shared();
             s.state.clone_from(&case.state);
             s.long = case.mode == Mode::Bits64;
             s.phase = Phase::Armed;
             enter();
-            let s = &*(&raw const SHARED);
+            let s = &*shared();
             out.end = s.end;
             out.state.clone_from(&s.state);
             let mut offset = 0;
