@@ -367,7 +367,7 @@ mod host {
                     | F::SSE4_2
                     | F::AES
                     | F::PCLMULQDQ
-            )
+            ) || *f == F::SHA && is_x86_feature_detected!("sha")
         });
         let name = format!("{code:?}");
         let elsewhere = [

@@ -93,6 +93,7 @@ mod f7b {
     pub const INVPCID: u32 = 1 << 10;
     pub const RDSEED: u32 = 1 << 18;
     pub const SMAP: u32 = 1 << 20;
+    pub const SHA: u32 = 1 << 29;
 }
 
 /// Bits of CPUID.07H.0:ECX.
@@ -243,7 +244,8 @@ impl Model {
                     | f7b::ERMS
                     | f7b::INVPCID
                     | f7b::RDSEED
-                    | f7b::SMAP,
+                    | f7b::SMAP
+                    | f7b::SHA,
                 f7c: f7c::UMIP | f7c::RDPID,
                 e1d: X64 & e1d::COPIED | e1d::SYSCALL | e1d::NX | e1d::PDPE1GB | e1d::RDTSCP | e1d::LM,
                 e1c: LAHF64 | PREFETCHW,
@@ -443,6 +445,7 @@ impl Model {
             F::FSGSBASE => w.f7b & f7b::FSGSBASE != 0,
             F::INVPCID => w.f7b & f7b::INVPCID != 0,
             F::SMAP => w.f7b & f7b::SMAP != 0,
+            F::SHA => w.f7b & f7b::SHA != 0,
             F::RDPID => w.f7c & f7c::RDPID != 0,
             F::SYSCALL => w.e1d & e1d::SYSCALL != 0,
             F::RDTSCP => w.e1d & e1d::RDTSCP != 0,
