@@ -179,6 +179,14 @@ impl Exec<'_> {
         self.x87_begin()
     }
 
+    /// What an MMX instruction other than EMMS does to the x87 state: TOP is 0 and all
+    /// registers are used (SDM volume 1, section 9.5). To be called once it cannot fault.
+    #[inline]
+    pub fn mmx_state(&mut self) {
+        self.cpu.x87.status &= !sw::TOP;
+        self.cpu.x87.used = 0xff;
+    }
+
     /// Notes instruction and operand pointers and the opcode, which every instruction but the
     /// control instructions leaves behind (SDM volume 1, sections 8.1.8 and 8.1.9). To be
     /// called once the instruction cannot fault any more.
