@@ -89,3 +89,8 @@ impl Ctx<'_> {
         self.source.host_clock(self.icount)
     }
 }
+pub mod ioapic;
+pub mod lapic;
+pub mod pic;
+pub mod pit;
+pub mod uart;

@@ -3,6 +3,7 @@
 pub mod board;
 pub mod events;
 pub mod loader;
+pub mod pc;
 pub mod time;
 
 use crate::devices::Request;
