@@ -5,6 +5,8 @@
 //! what came from outside, [`host`] is everything that touches the outside, [`cli`] is the command
 //! line.
 
+pub mod cli;
 pub mod devices;
+pub mod host;
 pub mod machine;
 pub mod replay;

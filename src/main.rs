@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `dejavm` command.
+
+fn main() -> std::process::ExitCode {
+    dejavm::cli::main()
+}

@@ -1,10 +1,12 @@
 //! Machines: boards, memory and time, and the loop that moves them.
 
 pub mod board;
+pub mod config;
 pub mod events;
 pub mod loader;
 pub mod pc;
 pub mod time;
+pub mod toy;
 
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};

@@ -1,6 +1,31 @@
 //! Recording and replaying: the one funnel for everything that comes from outside.
+//!
+//! [`frame`] is the file as a chain of checked frames, [`record`] what they say, [`log`] whole
+//! recordings; [`runner`] moves a machine and takes its checkpoints, [`recorder`] and [`replayer`]
+//! are the two ways to drive it. Nothing here touches the host but through [`recorder::Outside`].
+
+pub mod compare;
+pub mod digest;
+pub mod error;
+pub mod frame;
+pub mod log;
+pub mod record;
+pub mod recorder;
+pub mod replayer;
+pub mod runner;
+pub mod varint;
 
 use serde::{Deserialize, Serialize};
+
+/// A point of the timeline: the number of steps before it, and the virtual nanoseconds that were
+/// skipped or slept before it. Idle machines pass through many moments with the same step count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Moment {
+    /// Steps since power-on.
+    pub icount: u64,
+    /// Virtual nanoseconds skipped or slept since power-on.
+    pub warp: u64,
+}
 
 /// Something that came from outside at a boundary. The stable vocabulary of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

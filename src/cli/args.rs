@@ -1,0 +1,225 @@
+//! What the user can say.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A full-system emulator that records a run once and replays it exactly.
+#[derive(Debug, Parser)]
+#[command(name = "dejavm", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record and replay the embedded guest, and show what to try next
+    Demo,
+    /// Run without recording
+    Run(RunArgs),
+    /// Run and record
+    Record(RecordArgs),
+    /// Replay a recording and show what it printed
+    Replay(ReplayArgs),
+    /// Replay a recording against every checkpoint; exit 0 only if all hold
+    Verify(VerifyArgs),
+    /// Compare two recordings
+    Diff(DiffArgs),
+    /// Show what a recording is of
+    Info(FileArgs),
+    /// Show every record of a recording
+    Dump(FileArgs),
+    /// Copy a recording with the images that it needs inside
+    Pack(PackArgs),
+}
+
+/// The machine, and how to run it.
+#[derive(Args, Clone, Debug)]
+pub struct MachineArgs {
+    /// Architecture: x86_64 or i386
+    #[arg(long, default_value = "x86_64")]
+    pub arch: String,
+    /// Board: pc (or toy, which tests the recorder)
+    #[arg(long, short = 'M', default_value = "pc")]
+    pub machine: String,
+    /// CPU model: qemu64, 486, pentium3, Nehalem or max
+    #[arg(long)]
+    pub cpu: Option<String>,
+    /// RAM: bytes with K, M or G; a bare number is mebibytes
+    #[arg(long, short = 'm', default_value = "512M")]
+    pub memory: String,
+    /// Number of CPUs
+    #[arg(long, default_value = "1")]
+    pub smp: String,
+    /// Kernel: bzImage, multiboot or PVH ELF
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<String>,
+    /// Initial RAM disk
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<String>,
+    /// Multiboot module: a file, then a space and its arguments (repeatable)
+    #[arg(long, value_name = "FILE ARGS")]
+    pub module: Vec<String>,
+    /// The kernel's command line
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub append: String,
+    /// Firmware at the reset vector
+    #[arg(long, value_name = "FILE")]
+    pub bios: Option<String>,
+    /// First serial port: stdio (read standard input even if it is not a terminal), none, file:PATH
+    #[arg(long)]
+    pub serial: Option<String>,
+    /// Debug console (ports 0xe9, 0x402): none, stderr, file:PATH
+    #[arg(long, default_value = "none")]
+    pub debugcon: String,
+    /// Engine: interp
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// Virtual nanoseconds of a step, as a power of two: 0 to 10, or auto
+    #[arg(long, default_value = "auto")]
+    pub shift: String,
+    /// Real-time clock: base=utc|YYYY-MM-DDTHH:MM:SS,clock=host|vm
+    #[arg(long, default_value = "base=utc,clock=host")]
+    pub rtc: String,
+    /// What the guest's random numbers are made from; random if not given
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// End the run when the guest resets the machine
+    #[arg(long)]
+    pub no_reboot: bool,
+    /// Stop after this many steps
+    #[arg(long, value_name = "N")]
+    pub max_icount: Option<u64>,
+    /// Print steps a second at the end
+    #[arg(long)]
+    pub stats: bool,
+    /// (not available yet)
+    #[arg(long, hide = true)]
+    pub drive: Vec<String>,
+    /// (not available yet)
+    #[arg(long, hide = true)]
+    pub net: Vec<String>,
+    /// none; others are not available yet
+    #[arg(long, hide = true)]
+    pub display: Option<String>,
+    /// (not available yet)
+    #[arg(long, hide = true)]
+    pub keep: Option<String>,
+    #[command(flatten)]
+    pub later: LaterArgs,
+}
+
+/// Options of commands that attach a debugger.
+#[derive(Args, Clone, Debug)]
+pub struct LaterArgs {
+    /// (not available yet)
+    #[arg(long, hide = true)]
+    pub gdb: Option<String>,
+    /// (not available yet)
+    #[arg(long, hide = true)]
+    pub monitor: Option<String>,
+    /// (not available yet)
+    #[arg(long, hide = true)]
+    pub qmp: Option<String>,
+}
+
+/// `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `record`.
+#[derive(Args, Debug)]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// The recording to write
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// What finds the recording and its images.
+#[derive(Args, Debug)]
+pub struct InputArgs {
+    /// The recording
+    pub file: PathBuf,
+    /// Engine: interp
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Print steps a second at the end
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// `replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Stop at this step, or at the end
+    #[arg(long, value_name = "ICOUNT|end", default_value = "end")]
+    pub to: String,
+    /// Where the first serial port's output goes: stdio, none, file:PATH
+    #[arg(long, default_value = "stdio")]
+    pub serial: String,
+    /// Where the debug console's output goes: none, stderr, file:PATH
+    #[arg(long, default_value = "none")]
+    pub debugcon: String,
+    #[command(flatten)]
+    pub later: LaterArgs,
+}
+
+/// `verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Threads to use; a recording without snapshots needs one
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+}
+
+/// `diff`.
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// The first recording
+    pub first: PathBuf,
+    /// The second recording
+    pub second: Option<PathBuf>,
+    /// (not available yet)
+    #[arg(long, hide = true)]
+    pub engines: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `info` and `dump`.
+#[derive(Args, Debug)]
+pub struct FileArgs {
+    /// The recording
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pack`.
+#[derive(Args, Debug)]
+pub struct PackArgs {
+    /// The recording
+    pub file: PathBuf,
+    /// The copy to write; FILE.packed if not given
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+}

@@ -1,0 +1,132 @@
+//! `run` and `record`.
+
+use super::Done;
+use super::args::{MachineArgs, RecordArgs, RunArgs};
+use super::machines::{Visit, with_machine};
+use super::options;
+use crate::host::clock::Stopwatch;
+use crate::host::files::plain;
+use crate::host::live::{Host, Input};
+use crate::host::sink::Sinks;
+use crate::machine::Machine;
+use crate::machine::board::Board;
+use crate::machine::config::{MachineConfig, RtcBase, RtcClock};
+use crate::replay::log::{Header, Spacing, Writer};
+use crate::replay::record::EndReason;
+use crate::replay::recorder::{Ended, Outside, Recorder};
+use crate::replay::runner::Runner;
+use std::fs::File;
+use std::path::Path;
+
+/// `run`: without recording.
+pub fn run(a: &RunArgs) -> Done {
+    live(&a.machine, None)
+}
+
+/// `record`.
+pub fn record(a: &RecordArgs) -> Done {
+    live(&a.machine, Some(&a.output))
+}
+
+fn live(a: &MachineArgs, output: Option<&Path>) -> Done {
+    let (config, images) = options::machine(a)?;
+    let (input, serial) = match a.serial.as_deref() {
+        None => (Input::Terminal, "stdio"),
+        Some("stdio") => (Input::Stdin, "stdio"),
+        Some(other) => (Input::None, other),
+    };
+    if let Some(output) = output {
+        not_an_image(output, &config)?;
+    }
+    let session = Session { a, config: &config, input, serial, output };
+    with_machine(&config, &images, session).map_err(|e| e.to_string())?
+}
+
+/// A recording must not overwrite what it is made from.
+fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
+    let Ok(output) = output.canonicalize() else { return Ok(()) };
+    match config.images.iter().find(|i| Path::new(&i.file).canonicalize().is_ok_and(|p| p == output)) {
+        Some(image) => Err(format!("{}: is the {}, not overwritten", image.file, image.role)),
+        None => Ok(()),
+    }
+}
+
+struct Session<'a> {
+    a: &'a MachineArgs,
+    config: &'a MachineConfig,
+    input: Input,
+    serial: &'a str,
+    output: Option<&'a Path>,
+}
+
+impl Visit for Session<'_> {
+    type Out = Done;
+
+    fn visit<B: Board>(self, machine: Machine<B>) -> Done {
+        let Self { a, config, input, serial, output } = self;
+        let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
+        let date = match (config.rtc.base, config.rtc.clock) {
+            (RtcBase::Date(date), RtcClock::Host) => Some(date),
+            _ => None,
+        };
+        let file = match output {
+            Some(path) => {
+                let file = File::create(path).map_err(|e| format!("{}: {}", path.display(), plain(&e)))?;
+                Some((path, file))
+            }
+            None => None,
+        };
+        let mut host = Host::new(input, date, sinks).map_err(|e| format!("signals: {}", plain(&e)))?;
+        let spacing = Spacing::usual(host.live());
+        let full = |e: &std::io::Error| match output {
+            Some(path) => {
+                let text = plain(e);
+                format!("{}: cannot write: {text}", path.display())
+            }
+            None => plain(e),
+        };
+        let log = match file {
+            Some((_, file)) => {
+                let header = Header::new(config.clone(), spacing);
+                Some(Writer::begin(file, &header).map_err(|e| full(&e))?)
+            }
+            None => None,
+        };
+        let mut runner = Runner::new(machine, config.no_reboot, output.map(|_| spacing));
+        let watch = Stopwatch::start();
+        let mut recorder = Recorder::new(&mut runner, &mut host, log);
+        let result = recorder.run(a.max_icount.unwrap_or(u64::MAX));
+        let bytes = recorder.bytes();
+        let at = runner.at();
+        // The terminal is as before from here on.
+        drop(host);
+        if a.stats {
+            super::replay::print_stats(at.icount, watch);
+        }
+        let Ended { at, reason } = result.map_err(|e| {
+            let kept = "stopped; the recording up to there is valid";
+            format!("{} at step {}; {kept}", full(&e), at.icount)
+        })?;
+        match output {
+            Some(path) => {
+                let path = path.display();
+                eprintln!("dejavm: {reason} at step {}; {path}: {bytes} bytes", at.icount);
+            }
+            None => eprintln!("dejavm: {reason} at step {}", at.icount),
+        }
+        Ok(status(&reason))
+    }
+}
+
+/// The exit status of a run that ended like this.
+fn status(reason: &EndReason) -> u8 {
+    match reason {
+        EndReason::Unimplemented(_) => 1,
+        EndReason::Exit(code) => u8::from(*code != 0),
+        EndReason::PowerOff
+        | EndReason::Reset
+        | EndReason::Halted
+        | EndReason::MaxIcount
+        | EndReason::Stopped => 0,
+    }
+}

@@ -1,0 +1,70 @@
+//! The command line: thin clients of the library.
+//!
+//! Exit status: 0 ended as asked; 1 divergence or guest-visible failure; 2 bad usage or bad input,
+//! with one line on standard error that names the option or file and says what is wrong.
+
+mod args;
+mod demo;
+mod info;
+mod live;
+mod machines;
+mod options;
+mod pack;
+mod replay;
+
+use crate::replay::log::Recording;
+use args::{Cli, Command};
+use clap::Parser;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// How a command ends: an exit status, or one line and exit status 2.
+type Done = Result<u8, String>;
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) if !e.use_stderr() => {
+            let _ = e.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(e) => return fail(&one_line(&e.to_string())),
+    };
+    let done = match &cli.command {
+        Command::Run(a) => live::run(a),
+        Command::Record(a) => live::record(a),
+        Command::Replay(a) => replay::replay(a),
+        Command::Verify(a) => replay::verify(a),
+        Command::Diff(a) => info::diff(a),
+        Command::Info(a) => info::info(a),
+        Command::Dump(a) => info::dump(a),
+        Command::Pack(a) => pack::pack(a),
+        Command::Demo => demo::demo(),
+    };
+    done.map_or_else(|text| fail(&text), ExitCode::from)
+}
+
+fn fail(text: &str) -> ExitCode {
+    eprintln!("dejavm: {text}");
+    ExitCode::from(2)
+}
+
+/// The message of a usage error without clap's paragraphs.
+fn one_line(text: &str) -> String {
+    let head: Vec<&str> = text.lines().take_while(|l| !l.is_empty()).map(str::trim).collect();
+    let head = head.join(" ");
+    head.strip_prefix("error: ").unwrap_or(&head).to_owned()
+}
+
+/// Reads and checks a recording.
+fn open(path: &Path) -> Result<Recording, String> {
+    let name = path.display();
+    let plain = crate::host::files::plain;
+    let file = std::fs::File::open(path).map_err(|e| format!("{name}: {}", plain(&e)))?;
+    if file.metadata().is_ok_and(|m| m.is_dir()) {
+        return Err(format!("{name}: is a directory"));
+    }
+    Recording::read(BufReader::with_capacity(1 << 16, file)).map_err(|e| format!("{name}: {e}"))
+}

@@ -1,0 +1,222 @@
+//! From what the user said to a machine's configuration.
+
+use super::args::{LaterArgs, MachineArgs};
+use crate::host::sink::Sink;
+use crate::host::{clock, files};
+use crate::machine::config::{
+    Arch, CPU_MODELS, DEFAULT_SHIFT, Images, Kind, MachineConfig, Role, Rtc, RtcBase, RtcClock,
+};
+use std::fs::File;
+
+/// The machine that the options describe, and its images.
+///
+/// # Errors
+/// One line that names the option or file.
+pub fn machine(a: &MachineArgs) -> Result<(MachineConfig, Images), String> {
+    available(a)?;
+    let arch = match a.arch.as_str() {
+        "x86_64" => Arch::X86_64,
+        "i386" => Arch::I386,
+        "aarch64" | "arm" => return Err(format!("--arch {}: not available in this version", a.arch)),
+        other => return Err(format!("--arch {other}: unknown architecture (x86_64, i386)")),
+    };
+    let kind = match a.machine.as_str() {
+        "pc" => Kind::Pc,
+        "toy" => Kind::Toy,
+        "q35" | "virt" => return Err(format!("--machine {}: not available in this version", a.machine)),
+        other => return Err(format!("--machine {other}: unknown machine (pc)")),
+    };
+    let cpu = a.cpu.clone().unwrap_or_else(|| "qemu64".to_owned());
+    if !CPU_MODELS.iter().any(|m| m.0 == cpu) {
+        let names: Vec<&str> = CPU_MODELS.iter().map(|m| m.0).collect();
+        return Err(format!("--cpu {cpu}: unknown CPU model ({})", names.join(", ")));
+    }
+    let memory = size(&a.memory).ok_or_else(|| format!("--memory {}: not a size such as 512M", a.memory))?;
+    let smp = a.smp.parse().map_err(|_| format!("--smp {}: not a number of CPUs", a.smp))?;
+    let shift = match a.shift.as_str() {
+        "auto" => DEFAULT_SHIFT,
+        n => n.parse().map_err(|_| format!("--shift {n}: neither 0 to 10 nor auto"))?,
+    };
+    let mut config = MachineConfig {
+        arch,
+        machine: kind,
+        cpu,
+        memory,
+        smp,
+        images: Vec::new(),
+        append: a.append.clone(),
+        shift,
+        rtc: rtc(&a.rtc)?,
+        seed: a.seed.unwrap_or_else(clock::entropy),
+        no_reboot: a.no_reboot,
+    };
+    config.check().map_err(|e| format!("bad machine option: {e}"))?;
+    if config.append.contains('\0') {
+        return Err("--append: contains a zero byte".to_owned());
+    }
+    let mut images = Images::default();
+    let named = [(Role::Kernel, &a.kernel), (Role::Initrd, &a.initrd), (Role::Bios, &a.bios)];
+    let named = named.into_iter().filter_map(|(role, file)| Some((role, file.as_deref()?, "")));
+    let modules = a.module.iter().map(|m| {
+        let (file, args) = m.split_once(' ').unwrap_or((m, ""));
+        (Role::Module, file, args)
+    });
+    for (role, file, args) in named.chain(modules) {
+        let (image, loaded) = files::load(role, file, args)?;
+        if image.size > memory {
+            return Err(format!("{role} {file}: {} bytes are more than the memory has", image.size));
+        }
+        config.images.push(image);
+        images.0.push(loaded);
+    }
+    Ok((config, images))
+}
+
+/// Refuses what is not there yet, by name.
+fn available(a: &MachineArgs) -> Result<(), String> {
+    engine(a.engine.as_deref())?;
+    later(&a.later)?;
+    let display = a.display.as_deref().filter(|d| *d != "none");
+    let net = a.net.iter().find(|n| *n != "none").map(String::as_str);
+    let drive = a.drive.first().map(String::as_str);
+    for (name, value) in [("drive", drive), ("net", net), ("display", display), ("keep", a.keep.as_deref())] {
+        if let Some(value) = value {
+            return Err(format!("--{name} {value}: not available in this version"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses engines that are not there.
+///
+/// # Errors
+/// One line that names the option.
+pub fn engine(name: Option<&str>) -> Result<(), String> {
+    match name {
+        None | Some("interp") => Ok(()),
+        Some("jit") => Err("--engine jit: not available in this version".to_owned()),
+        Some(other) => Err(format!("--engine {other}: unknown engine (interp)")),
+    }
+}
+
+/// Refuses debuggers, which are not there yet.
+///
+/// # Errors
+/// One line that names the option.
+pub fn later(a: &LaterArgs) -> Result<(), String> {
+    for (name, value) in [("gdb", &a.gdb), ("monitor", &a.monitor), ("qmp", &a.qmp)] {
+        if let Some(value) = value {
+            return Err(format!("--{name} {value}: not available in this version"));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes: a number with K, M, G or T; mebibytes without.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" | "M" | "m" | "MiB" => 20,
+        "K" | "k" | "KiB" => 10,
+        "G" | "g" | "GiB" => 30,
+        "T" | "t" | "TiB" => 40,
+        "B" => 0,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+fn rtc(text: &str) -> Result<Rtc, String> {
+    let wrong = |what: &str| Err(format!("--rtc {text}: {what}"));
+    let mut rtc = Rtc { base: RtcBase::Utc, clock: RtcClock::Host };
+    for part in text.split(',') {
+        match part.split_once('=') {
+            Some(("base", "utc")) => rtc.base = RtcBase::Utc,
+            Some(("base", date)) => match seconds(date) {
+                Some(s) => rtc.base = RtcBase::Date(s),
+                None => return wrong("base is neither utc nor a date such as 2026-01-01T00:00:00"),
+            },
+            Some(("clock", "host")) => rtc.clock = RtcClock::Host,
+            Some(("clock", "vm")) => rtc.clock = RtcClock::Vm,
+            Some(("clock", _)) => return wrong("clock is neither host nor vm"),
+            _ => return wrong("only base= and clock= are known"),
+        }
+    }
+    if rtc == (Rtc { base: RtcBase::Utc, clock: RtcClock::Vm }) {
+        // From here on the run does not depend on the host's clock.
+        rtc.base = RtcBase::Date(clock::wall() / 1_000_000_000);
+    }
+    Ok(rtc)
+}
+
+/// Seconds from 1970 to a date of the years 1970 to 9999, `YYYY-MM-DD` or `YYYY-MM-DDTHH:MM:SS`.
+fn seconds(text: &str) -> Option<u64> {
+    let (date, time) = text.split_once('T').unwrap_or((text, "00:00:00"));
+    let numbers = |text: &str, by: char, lengths: [usize; 3]| -> Option<[u64; 3]> {
+        let parts: Vec<&str> = text.split(by).collect();
+        let parts: [&str; 3] = parts.try_into().ok()?;
+        let mut out = [0; 3];
+        for i in 0..3 {
+            let digits = parts[i].len() == lengths[i] && parts[i].bytes().all(|b| b.is_ascii_digit());
+            out[i] = if digits { parts[i].parse().ok()? } else { return None };
+        }
+        Some(out)
+    };
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    let leap = |y: u64| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+    let february = if leap(year) { 29 } else { 28 };
+    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let length = *months.get(month.checked_sub(1)? as usize)?;
+    if year < 1970 || day == 0 || day > length || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let years: u64 = (1970..year).map(|y| if leap(y) { 366 } else { 365 }).sum();
+    let days = years + months[..month as usize - 1].iter().sum::<u64>() + day - 1;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+/// Where an output goes; `option` is its name for messages.
+///
+/// # Errors
+/// One line that names the option or file.
+pub fn sink(option: &str, value: &str) -> Result<Sink, String> {
+    match value {
+        "none" => Ok(Sink::None),
+        "stdio" => Ok(Sink::Stdout),
+        "stderr" => Ok(Sink::Stderr),
+        _ => match value.strip_prefix("file:") {
+            Some(path) => {
+                let file = File::create(path).map_err(|e| format!("{path}: {}", files::plain(&e)))?;
+                Ok(Sink::File(file))
+            }
+            None => Err(format!("--{option} {value}: neither stdio, stderr, none nor file:PATH")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("512M"), Some(512 << 20));
+        assert_eq!(size("512"), Some(512 << 20));
+        assert_eq!(size("2G"), Some(2 << 30));
+        assert_eq!(size("0"), Some(0));
+        for bad in ["", "M", "-1M", "12Q", "1.5G", "99999999999999999999", "9999999999999T"] {
+            assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(seconds("1970-01-01"), Some(0));
+        assert_eq!(seconds("2026-01-01T00:00:00"), Some(1_767_225_600));
+        assert_eq!(seconds("2000-02-29T23:59:59"), Some(951_868_799));
+        for bad in ["", "2026", "2026-13-01", "2026-02-29", "2026-1-1", "2026-01-01T24:00:00", "+026-01-01"] {
+            assert_eq!(seconds(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `replay` and `verify`.
+
+use super::args::{InputArgs, ReplayArgs, VerifyArgs};
+use super::machines::{Visit, with_machine};
+use super::{Done, open, options};
+use crate::host::clock::Stopwatch;
+use crate::host::files;
+use crate::host::sink::{Sink, Sinks};
+use crate::machine::Machine;
+use crate::machine::board::Board;
+use crate::replay::error::semantics_note;
+use crate::replay::log::{Ending, Recording};
+use crate::replay::replayer::{Outcome, Replayer, Watcher};
+use crate::replay::runner::Runner;
+use crate::replay::{Moment, Output};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+
+/// `replay`: shows what the recorded run printed.
+pub fn replay(a: &ReplayArgs) -> Done {
+    options::later(&a.later)?;
+    let to = match a.to.as_str() {
+        "end" => None,
+        n => Some(n.parse().map_err(|_| format!("--to {n}: neither a step nor 'end'"))?),
+    };
+    let sinks = Sinks::new(options::sink("serial", &a.serial)?, options::sink("debugcon", &a.debugcon)?);
+    // A bar and the guest's output would overwrite each other.
+    let bar = a.serial != "stdio" || !std::io::stdout().is_terminal();
+    again(&a.input, to, sinks, bar, false)
+}
+
+/// `verify`: shows nothing but whether all checkpoints hold.
+pub fn verify(a: &VerifyArgs) -> Done {
+    again(&a.input, None, Sinks::new(Sink::None, Sink::None), true, true)
+}
+
+fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bool) -> Done {
+    options::engine(a.engine.as_deref())?;
+    let recording = open(&a.file)?;
+    let config = &recording.header.machine;
+    let name = a.file.display().to_string();
+    let images = files::find(config, &recording.images, &a.file, a.images.as_deref())
+        .map_err(|e| format!("{name}: {e}"))?;
+    let session = Session { recording: &recording, to, sinks, bar, stats: a.stats, report, name: &name };
+    with_machine(config, &images, session).map_err(|e| format!("{name}: {e}"))?
+}
+
+struct Session<'a> {
+    recording: &'a Recording,
+    to: Option<u64>,
+    sinks: Sinks,
+    bar: bool,
+    stats: bool,
+    report: bool,
+    name: &'a str,
+}
+
+struct Shown {
+    sinks: Sinks,
+    bar: Option<ProgressBar>,
+}
+
+impl Watcher for Shown {
+    fn output(&mut self, _icount: u64, output: &Output) {
+        self.sinks.put(output);
+    }
+
+    fn progress(&mut self, at: Moment) {
+        self.sinks.flush();
+        if let Some(bar) = &self.bar {
+            bar.set_position(at.icount);
+        }
+    }
+}
+
+/// A progress bar on standard error, if that is a terminal.
+fn progress_bar(steps: u64) -> Option<ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let style = ProgressStyle::with_template("{bar:40} {percent}% {human_pos}/{human_len} steps, {eta} left");
+    let bar = ProgressBar::new(steps);
+    Some(style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style)))
+}
+
+/// Prints the speed of a run.
+pub fn print_stats(steps: u64, watch: Stopwatch) {
+    let seconds = watch.elapsed().as_secs_f64();
+    let speed = steps as f64 / seconds.max(1e-9) / 1e6;
+    eprintln!("dejavm: {steps} steps in {seconds:.3} s, {speed:.1} million a second");
+}
+
+impl Visit for Session<'_> {
+    type Out = Done;
+
+    fn visit<B: Board>(self, machine: Machine<B>) -> Done {
+        let Self { recording, to, sinks, bar, stats, report, name } = self;
+        let header = &recording.header;
+        let mut runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
+        let last = recording.last();
+        let goal = to.map_or(last.icount, |to| to.min(last.icount));
+        let mut shown = Shown { sinks, bar: bar.then(|| progress_bar(goal)).flatten() };
+        let watch = Stopwatch::start();
+        let mut replayer = Replayer::new(&mut runner, recording, to, &mut shown);
+        let outcome = replayer.run();
+        let held = replayer.checkpoints;
+        let at = runner.at();
+        if let Some(bar) = shown.bar.take() {
+            bar.finish_and_clear();
+        }
+        drop(shown);
+        if stats {
+            print_stats(at.icount, watch);
+        }
+        let cut = match recording.ending {
+            Ending::Whole => None,
+            Ending::NoEnd => Some("has no end record (its recorder was killed, or it was cut)".to_owned()),
+            Ending::Cut(offset) => Some(format!("is cut at byte {offset}")),
+        };
+        if let (Some(cut), Outcome::Cut) = (&cut, &outcome) {
+            eprintln!("dejavm: {name} {cut}: replayed to its last whole frame, step {}", at.icount);
+        }
+        match outcome {
+            Outcome::Diverged(d) => {
+                println_error(&format!("{name}: {d}{}", semantics_note(header.semantics)));
+                return Ok(1);
+            }
+            Outcome::End(_) | Outcome::Cut if to.is_some_and(|to| to > at.icount) => {
+                eprintln!("dejavm: {name} ends at step {}", at.icount);
+            }
+            Outcome::End(reason) if report => println!(
+                "{name}: verified: {held} checkpoints hold to the end at step {} ({reason})",
+                at.icount
+            ),
+            Outcome::Cut if report => {
+                println!("{name}: verified: {held} checkpoints hold to step {}, incomplete", at.icount);
+            }
+            Outcome::End(_) | Outcome::Cut => {}
+            Outcome::Reached => eprintln!("dejavm: at step {}", at.icount),
+        }
+        Ok(0)
+    }
+}
+
+fn println_error(text: &str) {
+    eprintln!("dejavm: {text}");
+}

@@ -1,0 +1,271 @@
+//! What a machine is made of: everything that has to be the same for a run to be the same.
+//!
+//! [`MachineConfig`] is written into the header of every recording as JSON. Its field and variant
+//! names are part of the stable format: a change of their meaning, or a new field without a
+//! default that keeps old recordings as they are, bumps the log's format version.
+
+use dejavm_interp::x86::model::Model;
+use serde::{Deserialize, Serialize};
+
+/// The version of the guest semantics: what every guest instruction and device does.
+///
+/// Bump it when an instruction, a device, the step count or the order of events changes in any way
+/// that a guest can see, so that a replay by another build can say why a checkpoint differs.
+pub const SEMANTICS: u32 = 1;
+
+/// Least guest memory, in bytes.
+pub const MIN_MEMORY: u64 = super::loader::MIN_MEMORY;
+/// Most guest memory, in bytes.
+pub const MAX_MEMORY: u64 = 1 << 40;
+/// Largest [`MachineConfig::shift`].
+pub const MAX_SHIFT: u8 = 10;
+/// The shift that `auto` stands for: 8 virtual nanoseconds a step.
+pub const DEFAULT_SHIFT: u8 = 3;
+
+/// The guest's architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// x86 with 64-bit mode.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// x86 without 64-bit mode.
+    I386,
+}
+
+/// The board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A PC with the i440FX chipset.
+    Pc,
+    /// The few lines of state machine that test the recorder, see [`super::toy`].
+    Toy,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pc => "pc",
+            Self::Toy => "toy",
+        })
+    }
+}
+
+/// What an image is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The kernel.
+    Kernel,
+    /// The initial RAM disk.
+    Initrd,
+    /// A multiboot module.
+    Module,
+    /// Firmware at the reset vector.
+    Bios,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel",
+            Self::Initrd => "initrd",
+            Self::Module => "module",
+            Self::Bios => "bios",
+        })
+    }
+}
+
+/// An image that the machine starts from: where it was, and what exactly it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// What it is used for.
+    pub role: Role,
+    /// The file's name as the user gave it.
+    pub file: String,
+    /// Arguments of a multiboot module.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub args: String,
+    /// Bytes.
+    pub size: u64,
+    /// BLAKE3 digest of the bytes, in hexadecimal.
+    pub blake3: String,
+}
+
+impl Image {
+    /// Describes `bytes`.
+    pub fn describe(role: Role, file: &str, args: &str, bytes: &[u8]) -> Self {
+        Self {
+            role,
+            file: file.to_owned(),
+            args: args.to_owned(),
+            size: bytes.len() as u64,
+            blake3: blake3::hash(bytes).to_hex().to_string(),
+        }
+    }
+
+    /// True when `bytes` are this image.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        self.size == bytes.len() as u64 && blake3::hash(bytes).to_hex().as_str() == self.blake3
+    }
+}
+
+/// The bytes of a machine's images, in the order of [`MachineConfig::images`].
+#[derive(Clone, Debug, Default)]
+pub struct Images(pub Vec<LoadedImage>);
+
+/// One image in host memory.
+#[derive(Clone, Debug)]
+pub struct LoadedImage {
+    /// What it is used for.
+    pub role: Role,
+    /// The file's name, for messages.
+    pub file: String,
+    /// Arguments of a multiboot module.
+    pub args: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Images {
+    /// The first image of a role.
+    pub fn get(&self, role: Role) -> Option<&LoadedImage> {
+        self.0.iter().find(|i| i.role == role)
+    }
+
+    /// What the loader boots.
+    pub fn boot(&self, config: &MachineConfig) -> super::loader::Boot {
+        let image = |i: &LoadedImage| super::loader::Image { name: i.file.clone(), bytes: i.bytes.clone() };
+        super::loader::Boot {
+            kernel: self.get(Role::Kernel).map(image),
+            initrd: [Role::Initrd, Role::Module]
+                .into_iter()
+                .flat_map(|role| self.all(role))
+                .map(|i| (image(i), i.args.clone()))
+                .collect(),
+            append: config.append.clone(),
+            bios: self.get(Role::Bios).map(image),
+        }
+    }
+
+    /// The images of a role, in order.
+    pub fn all(&self, role: Role) -> impl Iterator<Item = &LoadedImage> {
+        self.0.iter().filter(move |i| i.role == role)
+    }
+}
+
+/// Where the real-time clock stands at power-on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RtcBase {
+    /// At the host's time, in UTC.
+    Utc,
+    /// At this many seconds after 1970-01-01T00:00:00.
+    Date(u64),
+}
+
+/// What moves the real-time clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RtcClock {
+    /// The host's clock; every read of it is in the log.
+    Host,
+    /// The virtual clock. The base is then always a date.
+    Vm,
+}
+
+/// The real-time clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rtc {
+    /// Where it starts.
+    pub base: RtcBase,
+    /// What moves it.
+    pub clock: RtcClock,
+}
+
+/// A whole machine before power-on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineConfig {
+    /// Architecture.
+    pub arch: Arch,
+    /// Board.
+    pub machine: Kind,
+    /// CPU model, one of [`CPU_MODELS`].
+    pub cpu: String,
+    /// Bytes of RAM.
+    pub memory: u64,
+    /// CPUs.
+    pub smp: u32,
+    /// Images by role.
+    pub images: Vec<Image>,
+    /// The kernel's command line.
+    pub append: String,
+    /// Binary logarithm of the virtual nanoseconds of a step.
+    pub shift: u8,
+    /// The real-time clock.
+    pub rtc: Rtc,
+    /// What random numbers are made from.
+    pub seed: u64,
+    /// A reset ends the run.
+    pub no_reboot: bool,
+}
+
+/// The names of the CPU models.
+pub const CPU_MODELS: [(&str, Model); 5] = [
+    ("qemu64", Model::Qemu64),
+    ("486", Model::I486),
+    ("pentium3", Model::Pentium3),
+    ("Nehalem", Model::Nehalem),
+    ("max", Model::Max),
+];
+
+impl MachineConfig {
+    /// The CPU model.
+    pub fn model(&self) -> Option<Model> {
+        CPU_MODELS.iter().find(|m| m.0 == self.cpu).map(|m| m.1)
+    }
+
+    /// Checks what a hostile header or a user may have got wrong.
+    ///
+    /// # Errors
+    /// One line that says what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        if self.model().is_none() {
+            return Err(format!("unknown CPU model '{}'", self.cpu));
+        }
+        if self.memory < MIN_MEMORY {
+            return Err(format!("memory of {} bytes is too little, the least is 2M", self.memory));
+        }
+        if self.memory > MAX_MEMORY {
+            return Err(format!("memory of {} bytes is too much, the most is 1024G", self.memory));
+        }
+        if self.memory % 4096 != 0 {
+            return Err(format!("memory of {} bytes is not a multiple of 4K", self.memory));
+        }
+        if self.smp == 0 || self.smp > 255 {
+            return Err(format!("{} CPUs are not possible", self.smp));
+        }
+        if self.shift > MAX_SHIFT {
+            return Err(format!("shift {} is more than {MAX_SHIFT}", self.shift));
+        }
+        if self.rtc.clock == RtcClock::Vm && self.rtc.base == RtcBase::Utc {
+            return Err("a real-time clock on virtual time needs a date to start from".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A machine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The user's or the recording's configuration is wrong; the text names the option or file.
+    #[error("{0}")]
+    Config(String),
+    /// The host could not provide the memory.
+    #[error(transparent)]
+    Memory(#[from] dejavm_interp::mem::MemoryError),
+}

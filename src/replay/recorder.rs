@@ -1,0 +1,287 @@
+//! Recording: runs a machine against the live world and logs what comes from there.
+
+use super::log::Writer;
+use super::record::{EndReason, Record};
+use super::runner::{Event, Runner};
+use super::{Input, Moment, Output, Source};
+use crate::machine::board::Board;
+use crate::machine::time::VirtNs;
+use std::collections::VecDeque;
+use std::io::Write;
+
+/// Steps between looks at the live world: a few milliseconds of host time.
+const SLICE: u64 = 1 << 18;
+/// Virtual nanoseconds that a serial byte takes while the guest is busy: 115,200 baud. Guests that
+/// are faster than their own interrupt handlers lose input on real hardware too.
+const BYTE_NS: u64 = 86_800;
+
+/// Something that the live world brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Live {
+    /// An input to inject now.
+    Input(Input),
+    /// Bytes for a serial port, to inject as the port has room.
+    Serial {
+        /// Port number.
+        port: u8,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Ctrl-C or a signal: the first presses the power button, the second stops the run.
+    Interrupt,
+    /// The user stops the run.
+    Quit,
+}
+
+/// The live world. [`crate::host`] has the real one.
+pub trait Outside {
+    /// What has arrived, if anything. Never waits.
+    fn poll(&mut self) -> Option<Live>;
+
+    /// True while input can still come from a person or a program: idle time is then slept.
+    fn live(&self) -> bool;
+
+    /// Sleeps until something arrives, but no more than `ns` virtual nanoseconds after `now`
+    /// (`None`: any time). Returns the virtual nanoseconds that passed, at most `ns`.
+    fn sleep(&mut self, now: VirtNs, ns: Option<u64>) -> u64;
+
+    /// The host's wall clock in nanoseconds since 1970.
+    fn host_clock(&mut self) -> u64;
+
+    /// Something left the machine.
+    fn output(&mut self, output: &Output);
+
+    /// A slice has ended: show what was output.
+    fn flush(&mut self) {}
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When.
+    pub at: Moment,
+    /// Why.
+    pub reason: EndReason,
+}
+
+/// Reads the host's clock and logs it.
+struct LiveSource<'a, W: Write> {
+    outside: &'a mut dyn Outside,
+    log: Option<&'a mut Writer<W>>,
+    result: std::io::Result<()>,
+}
+
+impl<W: Write> Source for LiveSource<'_, W> {
+    fn host_clock(&mut self, icount: u64) -> u64 {
+        let ns = self.outside.host_clock();
+        if let Some(log) = &mut self.log
+            && self.result.is_ok()
+        {
+            self.result = log.put(&Record::HostClock { icount, ns });
+        }
+        ns
+    }
+}
+
+/// Serial bytes that wait for room.
+#[derive(Debug, Default)]
+struct Queue {
+    port: u8,
+    bytes: VecDeque<u8>,
+    /// While the guest is busy, no more before this moment.
+    next: VirtNs,
+}
+
+/// A run against the live world, with or without a log.
+pub struct Recorder<'a, B: Board, W: Write> {
+    runner: &'a mut Runner<B>,
+    outside: &'a mut dyn Outside,
+    log: Option<Writer<W>>,
+    queues: Vec<Queue>,
+    interrupted: bool,
+}
+
+/// What one round of the loop came to.
+type Round = std::io::Result<Option<EndReason>>;
+
+impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
+    /// A run of a machine at power-on, its log begun.
+    pub fn new(runner: &'a mut Runner<B>, outside: &'a mut dyn Outside, log: Option<Writer<W>>) -> Self {
+        Self { runner, outside, log, queues: Vec::new(), interrupted: false }
+    }
+
+    /// Runs until the end, at most to `max_icount` steps.
+    ///
+    /// # Errors
+    /// What the log's file answers; what was written before is a valid recording.
+    pub fn run(&mut self, max_icount: u64) -> std::io::Result<Ended> {
+        let reason = loop {
+            if let Some(reason) = self.round(max_icount)? {
+                break reason;
+            }
+        };
+        self.show();
+        self.outside.flush();
+        let at = self.runner.at();
+        if self.log.is_some() {
+            let last = self.runner.checkpoint(true);
+            self.put(&Record::Checkpoint(last))?;
+            self.put(&Record::End { at, reason: reason.clone() })?;
+            self.end_frame()?;
+        }
+        Ok(Ended { at, reason })
+    }
+
+    /// Bytes of the log so far.
+    pub fn bytes(&self) -> u64 {
+        self.log.as_ref().map_or(0, Writer::bytes)
+    }
+
+    fn round(&mut self, max_icount: u64) -> Round {
+        while let Some(live) = self.outside.poll() {
+            if let Some(reason) = self.arrived(live)? {
+                return Ok(Some(reason));
+            }
+        }
+        if let Some(reason) = self.feed_serial(false)? {
+            return Ok(Some(reason));
+        }
+        let icount = self.runner.at().icount;
+        if icount >= max_icount {
+            return Ok(Some(EndReason::MaxIcount));
+        }
+        let limit = icount.saturating_add(self.slice()).min(max_icount);
+        match self.with_source(|runner, source| runner.advance(limit, source))? {
+            Event::Limit => Ok(None),
+            Event::Checkpoint(c) => {
+                self.put(&Record::Checkpoint(c))?;
+                self.end_frame()?;
+                Ok(None)
+            }
+            Event::Idle(next) => self.idle(next),
+            Event::End(reason) => Ok(Some(reason)),
+        }
+    }
+
+    /// Steps until the next look at the live world.
+    fn slice(&self) -> u64 {
+        let state = &self.runner.machine.state;
+        let waiting = self.queues.iter().filter(|q| !q.bytes.is_empty());
+        let steps = waiting.map(|q| (q.next.since(state.now()) >> state.shift) + 1);
+        steps.min().map_or(SLICE, |steps| steps.clamp(1 << 10, SLICE))
+    }
+
+    fn arrived(&mut self, live: Live) -> Round {
+        match live {
+            Live::Input(input) => self.inject(input),
+            Live::Serial { port, bytes } => {
+                match self.queues.iter_mut().find(|q| q.port == port) {
+                    Some(queue) => queue.bytes.extend(bytes),
+                    None => self.queues.push(Queue { port, bytes: bytes.into(), next: VirtNs(0) }),
+                }
+                Ok(None)
+            }
+            Live::Interrupt if self.interrupted => Ok(Some(EndReason::Stopped)),
+            Live::Interrupt => {
+                self.interrupted = true;
+                self.inject(Input::PowerButton)
+            }
+            Live::Quit => Ok(Some(EndReason::Stopped)),
+        }
+    }
+
+    /// Injects waiting serial bytes that the ports have room for.
+    fn feed_serial(&mut self, idle: bool) -> Round {
+        for i in 0..self.queues.len() {
+            let queue = &mut self.queues[i];
+            let now = self.runner.machine.state.now();
+            if queue.bytes.is_empty() || !idle && now < queue.next {
+                continue;
+            }
+            let port = queue.port;
+            let room = self.runner.machine.state.board.serial_room(port).min(queue.bytes.len());
+            if room == 0 {
+                queue.next = now.plus(BYTE_NS);
+                continue;
+            }
+            let bytes: Vec<u8> = queue.bytes.drain(..room).collect();
+            queue.next = now.plus(BYTE_NS * room as u64);
+            if let Some(reason) = self.inject(Input::Serial { port, bytes })? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
+    }
+
+    fn idle(&mut self, next: Option<VirtNs>) -> Round {
+        let ports = self.queues.iter().filter(|q| !q.bytes.is_empty());
+        let mut ports = ports.map(|q| q.port);
+        if ports.any(|p| self.runner.machine.state.board.serial_room(p) > 0) {
+            return self.feed_serial(true);
+        }
+        let now = self.runner.machine.state.now();
+        let target = if self.outside.live() {
+            let checkpoint = self.runner.next_idle_checkpoint();
+            let ns = [next, checkpoint].into_iter().flatten().min().map(|t| t.since(now));
+            self.outside.flush();
+            let slept = self.outside.sleep(now, ns);
+            now.plus(ns.map_or(slept, |ns| slept.min(ns)))
+        } else if let Some(deadline) = next {
+            deadline
+        } else {
+            return Ok(Some(EndReason::Halted));
+        };
+        match self.with_source(|runner, source| runner.idle_to(target, source))? {
+            Some(Event::Checkpoint(c)) => {
+                self.put(&Record::Checkpoint(c))?;
+                self.end_frame()?;
+                Ok(None)
+            }
+            Some(Event::End(reason)) => Ok(Some(reason)),
+            _ => Ok(None),
+        }
+    }
+
+    fn inject(&mut self, input: Input) -> Round {
+        let here = self.runner.at().icount;
+        if let Event::End(reason) = self.with_source(|runner, source| runner.advance(here, source))? {
+            return Ok(Some(reason));
+        }
+        if self.log.is_some() {
+            let at = self.runner.at();
+            let before = self.runner.checkpoint(false);
+            self.put(&Record::Checkpoint(before))?;
+            self.put(&Record::Input { at, input: input.clone() })?;
+            self.end_frame()?;
+        }
+        self.with_source(|runner, source| runner.inject(&input, source))?;
+        Ok(None)
+    }
+
+    /// Calls `f` with the live source, then shows what was output.
+    fn with_source<T>(&mut self, f: impl FnOnce(&mut Runner<B>, &mut dyn Source) -> T) -> std::io::Result<T> {
+        let mut source = LiveSource { outside: self.outside, log: self.log.as_mut(), result: Ok(()) };
+        let value = f(self.runner, &mut source);
+        source.result?;
+        self.show();
+        Ok(value)
+    }
+
+    fn show(&mut self) {
+        if self.runner.outputs.is_empty() {
+            return;
+        }
+        for (_, output) in self.runner.outputs.drain(..) {
+            self.outside.output(&output);
+        }
+        self.outside.flush();
+    }
+
+    fn put(&mut self, record: &Record) -> std::io::Result<()> {
+        self.log.as_mut().map_or(Ok(()), |log| log.put(record))
+    }
+
+    fn end_frame(&mut self) -> std::io::Result<()> {
+        self.log.as_mut().map_or(Ok(()), Writer::end_frame)
+    }
+}
