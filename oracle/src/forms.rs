@@ -285,10 +285,10 @@ fn same_everywhere(bytes: &[u8], i: &Instruction) -> bool {
     !(near && i.code_size() == CodeSize::Code64 && prefixes(bytes).contains(&0x66))
 }
 
-/// The legacy prefixes at the head of `bytes`.
-pub fn prefixes(bytes: &[u8]) -> &[u8] {
+/// The prefixes at the head of `bytes`, with what is a REX in 64-bit mode.
+fn prefixes(bytes: &[u8]) -> &[u8] {
     const LEGACY: &[u8] = &[0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3];
-    let n = bytes.iter().take_while(|b| LEGACY.contains(b)).count();
+    let n = bytes.iter().take_while(|b| LEGACY.contains(b) || **b & 0xf0 == 0x40).count();
     &bytes[..n]
 }
 

@@ -85,9 +85,11 @@ pub fn satisfy(d: &mut Draft) {
             }
         }
         M::Fxrstor | M::Fxrstor64 => fxrstor(d),
-        M::Ldmxcsr if d.rng.percent(85) => {
-            let v = d.rng.bits() as u16;
-            put_operand(d, u32::from(v).to_le_bytes().to_vec());
+        M::Ldmxcsr => {
+            let mut v = (d.rng.bits() as u16).to_le_bytes().to_vec();
+            let reserved = if d.rng.percent(15) { reserved_mxcsr(d) } else { 0 };
+            v.extend([reserved, 0]);
+            put_operand(d, v);
         }
         M::Fldenv | M::Frstor => environment(d),
         M::Fldcw => {
@@ -411,6 +413,11 @@ fn selectors(d: &mut Draft) {
     }
 }
 
+/// Bits 23:16 of an MXCSR, one of them set; not 17, which AMD's CPUs have.
+fn reserved_mxcsr(d: &mut Draft) -> u8 {
+    d.rng.pick(&[1, 4, 8, 16, 32, 64, 128])
+}
+
 /// An image that FXRSTOR accepts, mostly.
 fn fxrstor(d: &mut Draft) {
     let fcw = d.rng.bits() as u16 & 0x1f3f | 0x40;
@@ -426,7 +433,7 @@ fn fxrstor(d: &mut Draft) {
     image[24] = d.rng.bits() as u8;
     image[25] = d.rng.bits() as u8;
     if d.rng.percent(5) {
-        image[26] = 1 << d.rng.below(8);
+        image[26] = reserved_mxcsr(d);
     }
     for n in 0..8 {
         let v = values::f80(&mut d.rng);

@@ -200,6 +200,16 @@ impl Exec<'_> {
         Ok(())
     }
 
+    /// Checks the alignment of an operand that is not one access of its own size: far pointers
+    /// 80-bit numbers, x87 environments (SDM volume 3, table 6-7). `to` is a power of two.
+    ///
+    /// # Errors
+    /// #AC(0) at privilege level 3 when RFLAGS.AC asks for it.
+    #[inline]
+    pub fn check_alignment(&self, lin: u64, to: u64) -> Result<(), Trap> {
+        if lin & (to - 1) != 0 && self.cpu.alignment_checked() { Err(Trap::AC) } else { Ok(()) }
+    }
+
     /// Checks that `size` bytes at `lin` can be written, without writing.
     ///
     /// # Errors

@@ -4,7 +4,9 @@ use super::op::{Handler, Op, REG_RIP, REG_ZERO, opflag};
 use super::regs::seg;
 use super::trap::Trap;
 use super::{int, model::Model, simd, system, x87};
-use iced_x86::{Code, Decoder, DecoderError, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
+};
 
 /// What decoding some bytes gave.
 pub enum Decoded {
@@ -23,7 +25,11 @@ const GROUPS: &[fn(&Instruction) -> Option<Handler>] =
 pub fn decode(bytes: &[u8], code_size: u8, model: Model) -> Decoded {
     let options = model.decoder_options();
     let mut decoder = Decoder::with_ip(u32::from(code_size) * 8, bytes, 0, options);
-    let ins = decoder.decode();
+    let mut ins = decoder.decode();
+    if ins.code() == Code::Pause && code_size == 8 && bytes[ins.len() - 2] & 0xf1 == 0x41 {
+        // REX.B makes it XCHG with R8, as without F3.
+        ins = Decoder::with_ip(64, bytes, 0, options | DecoderOptions::NO_PAUSE).decode();
+    }
     if ins.is_invalid() {
         if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() < 15 {
             return Decoded::Short;
@@ -136,7 +142,7 @@ fn convert(ins: &Instruction, code_size: u8) -> Op {
                 op.index = register_number(ins.memory_index());
                 op.scale = ins.memory_index_scale().trailing_zeros() as u8;
                 op.disp = ins.memory_displacement64();
-                seg_register = ins.memory_segment();
+                seg_register = memory_segment(ins, code_size);
                 op.addrsize = [ins.memory_base(), ins.memory_index()]
                     .iter()
                     .find_map(|r| match r {
@@ -202,6 +208,19 @@ fn convert(ins: &Instruction, code_size: u8) -> Op {
         }
     }
     op
+}
+
+/// The segment of the memory operand. In 64-bit mode overrides other than FS and GS are ignored,
+/// also where the stack segment would mean #SS in place of #GP (SDM volume 1, section 3.3.4).
+fn memory_segment(ins: &Instruction, code_size: u8) -> Register {
+    let segment = ins.memory_segment();
+    if code_size != 8 || matches!(segment, Register::FS | Register::GS) {
+        return segment;
+    }
+    match ins.memory_base() {
+        Register::RSP | Register::ESP | Register::RBP | Register::EBP => Register::SS,
+        _ => Register::DS,
+    }
 }
 
 fn is_immediate(kind: OpKind) -> bool {

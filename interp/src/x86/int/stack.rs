@@ -178,7 +178,8 @@ fn enter<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let mut bp = ex.get::<u64>(gpr::RBP);
     let mut sp = ex.stack_offset(0u64.wrapping_sub(size));
     write_stack::<SIZE>(ex, sp, bp)?;
-    let frame = sp;
+    // A 32-bit operand takes all of ESP, also where the stack is a 16-bit one.
+    let frame = if SIZE == 4 { ex.get::<u64>(gpr::RSP) & !mask | sp } else { sp };
     if level > 0 {
         for _ in 1..level {
             bp = bp.wrapping_sub(size);

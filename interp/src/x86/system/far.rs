@@ -27,7 +27,6 @@ impl Exec<'_> {
         if self.cpu.long_mode() && cs.rights & right::L != 0 {
             return if Self::canonical(target) { Ok(target) } else { Err(Trap::GP) };
         }
-        let target = target & 0xffff_ffff;
         if target > cs.limit.into() { Err(Trap::GP) } else { Ok(target) }
     }
 
@@ -305,6 +304,7 @@ impl Exec<'_> {
     /// The access's fault.
     pub fn load_far(&mut self, op: &Op, size: u8) -> Result<(u64, u16), Trap> {
         let lin = self.operand(op, u64::from(size) + 2, false)?;
+        self.check_alignment(lin, size.into())?;
         let mut b = [0; 10];
         let n = usize::from(size);
         self.read_bytes(op.seg, lin, &mut b[..n + 2])?;

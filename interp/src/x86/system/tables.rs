@@ -312,12 +312,12 @@ fn arpl_r(ex: &mut Exec<'_>, op: &Op) -> Done {
 
 fn arpl_m(ex: &mut Exec<'_>, op: &Op) -> Done {
     protected(ex)?;
-    let source = ex.get(op.r1);
-    ex.modify::<u16>(op, |ex, v| {
-        let result = arpl_result(v, source);
-        ex.cpu.flags.set_zf(result.is_some());
-        result.unwrap_or(v)
-    })?;
+    // Memory is written only where the selector changes (SDM volume 2, ARPL).
+    let result = arpl_result(ex.load(op)?, ex.get(op.r1));
+    if let Some(v) = result {
+        ex.store(op, v)?;
+    }
+    ex.cpu.flags.set_zf(result.is_some());
     Ok(Flow::Next)
 }
 

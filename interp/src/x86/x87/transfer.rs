@@ -55,6 +55,21 @@ fn store_ten(ex: &mut Exec<'_>, op: &Op, bytes: [u8; 10]) -> Result<(), Trap> {
     ex.write_bytes(op.seg, lin, &bytes)
 }
 
+/// Where an unmasked exception may keep a store from happening, its memory operand's faults come
+/// first all the same, as on real processors.
+fn check_destination(ex: &mut Exec<'_>, op: &Op, size: u8) -> Result<(), Trap> {
+    if ex.cpu.x87.control & 0x3f == 0x3f {
+        return Ok(());
+    }
+    if size == 10 {
+        let lin = ex.x87_address(op, 10, 8, true)?;
+        ex.check_write(op.seg, lin, 8)?;
+        return ex.check_write(op.seg, ex.wrap(lin.wrapping_add(8)), 2);
+    }
+    let lin = ex.operand(op, size.into(), true)?;
+    ex.check_write(op.seg, lin, size)
+}
+
 fn fld_m80(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.x87_begin()?;
     let v = F80::from_bytes(load_ten(ex, op)?);
@@ -153,6 +168,7 @@ fn store_word<T: Word, const POP: bool>(
     f: impl FnOnce(F80, &mut Env) -> T,
 ) -> Done {
     ex.x87_begin()?;
+    check_destination(ex, op, T::BYTES)?;
     match store_value(ex, op, indefinite, f) {
         Ok((value, env)) => {
             ex.store(op, value)?;
@@ -195,6 +211,7 @@ fn fistp_m64<const TRUNCATE: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
 
 fn fstp_m80(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.x87_begin()?;
+    check_destination(ex, op, 10)?;
     if let Ok((value, env)) = store_value(ex, op, F80::INDEFINITE, |a, _| a) {
         store_ten(ex, op, value.to_bytes())?;
         stored(ex, op, env);
@@ -228,6 +245,7 @@ fn to_bcd(a: F80, env: &mut Env) -> [u8; 10] {
 
 fn fbstp(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.x87_begin()?;
+    check_destination(ex, op, 10)?;
     if let Ok((value, env)) = store_value(ex, op, BCD_INDEFINITE, to_bcd) {
         store_ten(ex, op, value)?;
         stored(ex, op, env);
