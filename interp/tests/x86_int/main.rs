@@ -2,6 +2,7 @@
 //! faults, modes and step accounting.
 
 mod bench;
+mod coverage;
 mod modes;
 mod rows;
 mod strings;

@@ -32,7 +32,7 @@ fn model(op: u8, a: u8, b: u8, carry: bool) -> (u8, u64) {
     let mut f = 0;
     let mut flag = |on: bool, bit: u64| f |= if on { bit } else { 0 };
     flag(!(0..256).contains(&wide), bit::CF);
-    flag(r.count_ones() % 2 == 0, bit::PF);
+    flag(r.count_ones().is_multiple_of(2), bit::PF);
     flag(!(0..16).contains(&low), bit::AF);
     flag(r == 0, bit::ZF);
     flag(r >= 0x80, bit::SF);

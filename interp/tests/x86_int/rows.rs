@@ -95,3 +95,18 @@ fn measured_rows() {
     let failures: Vec<_> = rows.filter_map(|row| check(row).err()).collect();
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
+
+#[test]
+fn measured_decimal_rows() {
+    let mut b = Bench::protected(0);
+    for row in include_str!("decimal.txt").lines().filter(|l| !l.starts_with('#')) {
+        let fields: Vec<_> = row.split(" ; ").collect();
+        let pair =
+            |s: &str| -> Vec<_> { s.split(' ').map(|v| u64::from_str_radix(v, 16).unwrap()).collect() };
+        let before = pair(fields[2]);
+        b.cpu.regs[0] = before[0];
+        b.cpu.flags.set_bits(before[1]);
+        b.next(&unhex(fields[0]));
+        assert_eq!(vec![b.cpu.regs[0], b.cpu.flags.bits()], pair(fields[3]), "{row}");
+    }
+}

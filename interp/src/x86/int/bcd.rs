@@ -1,7 +1,7 @@
 //! Decimal arithmetic: AAA, AAS, AAM, AAD, DAA, DAS (SDM volume 1, section 7.3.4).
 
 use crate::x86::exec::{Exec, Flow};
-use crate::x86::flags::bit;
+use crate::x86::int::alu::{apply, kind};
 use crate::x86::op::{Handler, Op};
 use crate::x86::regs::gpr;
 use crate::x86::trap::Trap;
@@ -9,45 +9,39 @@ use iced_x86::{Instruction, Mnemonic};
 
 type Done = Result<Flow, Trap>;
 
-/// Sets SF, ZF and PF from AL, CF and AF as given, clears OF.
-fn set_flags(ex: &mut Exec<'_>, cf: bool, af: bool) {
-    let al = ex.get::<u8>(gpr::RAX);
-    ex.cpu.flags.set_logic(al as i8 as u64);
-    let b = ex.cpu.flags.bits() | if cf { bit::CF } else { 0 } | if af { bit::AF } else { 0 };
-    ex.cpu.flags.set_bits(b);
+/// Sets CF and AF, keeps the others.
+fn set_carries(ex: &mut Exec<'_>, cf: bool, af: bool) {
+    ex.cpu.flags.set_cf(cf);
+    ex.cpu.flags.set_af(af);
 }
 
 /// AAA and AAS.
 ///
-/// Undefined: SF, ZF and PF are those of AL, OF is cleared.
-fn ascii_adjust<const ADD: bool>(ex: &mut Exec<'_>, _: &Op) -> Done {
+/// Undefined: OF, SF, ZF and PF are those of adding or subtracting 106H or 0, whichever it is, of
+/// all of AX, before the upper half of AL is cleared (AMD's processors do so).
+fn ascii_adjust<const K: u8>(ex: &mut Exec<'_>, _: &Op) -> Done {
     let ax = ex.get::<u16>(gpr::RAX);
     let adjust = ax & 15 > 9 || ex.cpu.flags.af();
-    let ax = match (adjust, ADD) {
-        (false, _) => ax,
-        (true, true) => ax.wrapping_add(0x106),
-        (true, false) => ax.wrapping_sub(0x106),
-    };
+    let ax = apply::<u16, K>(ex, ax, if adjust { 0x106 } else { 0 });
+    set_carries(ex, adjust, adjust);
     ex.set(gpr::RAX, ax & 0xff0f);
-    set_flags(ex, adjust, adjust);
     Ok(Flow::Next)
 }
 
 /// DAA and DAS.
 ///
-/// Undefined: OF is cleared.
-fn decimal_adjust<const ADD: bool>(ex: &mut Exec<'_>, _: &Op) -> Done {
+/// Undefined: OF is that of the addition or subtraction made (AMD's processors do so).
+fn decimal_adjust<const K: u8>(ex: &mut Exec<'_>, _: &Op) -> Done {
     let old = ex.get::<u8>(gpr::RAX);
-    let (old_cf, old_af) = (ex.cpu.flags.cf(), ex.cpu.flags.af());
-    let low = old & 15 > 9 || old_af;
-    let high = old > 0x99 || old_cf;
+    let low = old & 15 > 9 || ex.cpu.flags.af();
+    let high = old > 0x99 || ex.cpu.flags.cf();
     let by = if low { 6 } else { 0 } + if high { 0x60 } else { 0 };
-    let al = if ADD { old.wrapping_add(by) } else { old.wrapping_sub(by) };
+    let al = apply::<u8, K>(ex, old, by);
     // The low adjustment of DAS borrows into CF too; that of DAA carries only where the high one
     // is made anyway.
-    let cf = high || !ADD && low && old < 6;
+    let cf = high || K == kind::SUB && low && old < 6;
+    set_carries(ex, cf, low);
     ex.set(gpr::RAX, al);
-    set_flags(ex, cf, low);
     Ok(Flow::Next)
 }
 
@@ -61,18 +55,17 @@ fn aam(ex: &mut Exec<'_>, op: &Op) -> Done {
         return Err(Trap::DE);
     };
     ex.set(gpr::RAX, u16::from(q) << 8 | u16::from(r));
-    set_flags(ex, false, false);
+    ex.cpu.flags.set_logic(i64::from(r as i8) as u64);
     Ok(Flow::Next)
 }
 
 /// AAD.
 ///
-/// Undefined: CF, OF and AF are cleared.
+/// Undefined: CF, OF and AF are those of the addition of bytes (AMD's processors do so).
 fn aad(ex: &mut Exec<'_>, op: &Op) -> Done {
-    let ax = ex.get::<u16>(gpr::RAX);
-    let al = (ax >> 8).wrapping_mul(op.imm as u16).wrapping_add(ax) & 0xff;
-    ex.set(gpr::RAX, al);
-    set_flags(ex, false, false);
+    let [al, ah] = ex.get::<u16>(gpr::RAX).to_le_bytes();
+    let al = apply::<u8, { kind::ADD }>(ex, al, ah.wrapping_mul(op.imm as u8));
+    ex.set(gpr::RAX, u16::from(al));
     Ok(Flow::Next)
 }
 
@@ -86,10 +79,10 @@ fn salc(ex: &mut Exec<'_>, _: &Op) -> Done {
 /// The handler for `ins`, if it belongs to this module.
 pub fn select(ins: &Instruction) -> Option<Handler> {
     match ins.mnemonic() {
-        Mnemonic::Aaa => Some(ascii_adjust::<true>),
-        Mnemonic::Aas => Some(ascii_adjust::<false>),
-        Mnemonic::Daa => Some(decimal_adjust::<true>),
-        Mnemonic::Das => Some(decimal_adjust::<false>),
+        Mnemonic::Aaa => Some(ascii_adjust::<{ kind::ADD }>),
+        Mnemonic::Aas => Some(ascii_adjust::<{ kind::SUB }>),
+        Mnemonic::Daa => Some(decimal_adjust::<{ kind::ADD }>),
+        Mnemonic::Das => Some(decimal_adjust::<{ kind::SUB }>),
         Mnemonic::Aam => Some(aam),
         Mnemonic::Aad => Some(aad),
         Mnemonic::Salc => Some(salc),

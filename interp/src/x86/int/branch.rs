@@ -6,6 +6,7 @@
 use crate::by_condition;
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::int::cond::number;
+use crate::x86::int::stack::{push, release, top};
 use crate::x86::int::string::{addr, set_addr};
 use crate::x86::op::{Handler, Op};
 use crate::x86::regs::{gpr, seg};
@@ -77,7 +78,7 @@ fn loop_while<const SIZE: u8, const A: u8, const WHEN: u8>(ex: &mut Exec<'_>, op
 fn call<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let next = ex.cpu.rip();
     let target = checked::<SIZE>(ex, next.wrapping_add(op.imm))?;
-    ex.push(SIZE, next)?;
+    push::<SIZE>(ex, next)?;
     ex.cpu.set_rip(target);
     Ok(Flow::Jump)
 }
@@ -106,7 +107,8 @@ fn jmp_m<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
 
 fn call_r<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let target = checked::<SIZE>(ex, ex.get::<u64>(op.r0))?;
-    ex.push(SIZE, ex.cpu.rip())?;
+    let next = ex.cpu.rip();
+    push::<SIZE>(ex, next)?;
     ex.cpu.set_rip(target);
     Ok(Flow::Jump)
 }
@@ -114,17 +116,17 @@ fn call_r<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
 fn call_m<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
     let target = load_target::<SIZE>(ex, op)?;
     let target = checked::<SIZE>(ex, target)?;
-    ex.push(SIZE, ex.cpu.rip())?;
+    let next = ex.cpu.rip();
+    push::<SIZE>(ex, next)?;
     ex.cpu.set_rip(target);
     Ok(Flow::Jump)
 }
 
 /// RET and RET imm16: `op.imm` is zero in the first.
 fn ret<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    let target = ex.peek(0, SIZE)?;
+    let target = top::<SIZE>(ex)?;
     let target = checked::<SIZE>(ex, target)?;
-    let sp = ex.stack_offset(u64::from(SIZE) + op.imm);
-    ex.set_sp(sp);
+    release::<SIZE>(ex, op.imm);
     ex.cpu.set_rip(target);
     Ok(Flow::Jump)
 }

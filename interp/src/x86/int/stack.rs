@@ -9,15 +9,55 @@ use iced_x86::{Instruction, Mnemonic, OpKind};
 
 type Done = Result<Flow, Trap>;
 
+/// Pushes `SIZE` bytes. Eight bytes are pushed in 64-bit mode only: no segment, no wrapping.
+///
+/// # Errors
+/// The access's fault; RSP is unchanged then.
+#[inline(always)]
+pub fn push<const SIZE: u8>(ex: &mut Exec<'_>, v: u64) -> Result<(), Trap> {
+    if SIZE != 8 {
+        return ex.push(SIZE, v);
+    }
+    let sp = ex.cpu.regs[usize::from(gpr::RSP)].wrapping_sub(8);
+    ex.write_lin(seg::SS, sp, v)?;
+    ex.cpu.regs[usize::from(gpr::RSP)] = sp;
+    Ok(())
+}
+
+/// Reads `SIZE` bytes at the top of the stack.
+///
+/// # Errors
+/// The access's fault.
+#[inline(always)]
+pub fn top<const SIZE: u8>(ex: &mut Exec<'_>) -> Result<u64, Trap> {
+    if SIZE != 8 {
+        return ex.peek(0, SIZE);
+    }
+    let sp = ex.cpu.regs[usize::from(gpr::RSP)];
+    ex.read_lin(seg::SS, sp)
+}
+
+/// Moves the stack pointer up by `SIZE` bytes and `more`.
+#[inline(always)]
+pub fn release<const SIZE: u8>(ex: &mut Exec<'_>, more: u64) {
+    if SIZE == 8 {
+        let sp = &mut ex.cpu.regs[usize::from(gpr::RSP)];
+        *sp = sp.wrapping_add(8 + more);
+    } else {
+        let sp = ex.stack_offset(u64::from(SIZE) + more);
+        ex.set_sp(sp);
+    }
+}
+
 fn push_r<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
     // PUSH of the stack pointer pushes its old value.
     let v = ex.get::<u64>(op.r0);
-    ex.push(SIZE, v)?;
+    push::<SIZE>(ex, v)?;
     Ok(Flow::Next)
 }
 
 fn push_i<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.push(SIZE, op.imm)?;
+    push::<SIZE>(ex, op.imm)?;
     Ok(Flow::Next)
 }
 
@@ -27,13 +67,14 @@ fn push_m<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
         4 => ex.load::<u32>(op)?.into(),
         _ => ex.load::<u64>(op)?,
     };
-    ex.push(SIZE, v)?;
+    push::<SIZE>(ex, v)?;
     Ok(Flow::Next)
 }
 
 fn pop_r<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
     // POP of the stack pointer: the value popped wins.
-    let v = ex.pop(SIZE)?;
+    let v = top::<SIZE>(ex)?;
+    release::<SIZE>(ex, 0);
     match SIZE {
         2 => ex.set(op.r0, v as u16),
         4 => ex.set(op.r0, v as u32),
@@ -45,7 +86,8 @@ fn pop_r<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
 fn pop_m<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
     // An address that uses the stack pointer uses the incremented one.
     let old = ex.get::<u64>(gpr::RSP);
-    let v = ex.pop(SIZE)?;
+    let v = top::<SIZE>(ex)?;
+    release::<SIZE>(ex, 0);
     let stored = match SIZE {
         2 => ex.store(op, v as u16),
         4 => ex.store(op, v as u32),
@@ -99,13 +141,13 @@ fn pushf<const SIZE: u8>(ex: &mut Exec<'_>, _: &Op) -> Done {
         // Virtual-8086 mode extensions: VIF stands in the place of IF, IOPL reads as 3.
         image = image & !bit::IF | bit::IOPL | if flags & bit::VIF != 0 { bit::IF } else { 0 };
     }
-    ex.push(SIZE, image)?;
+    push::<SIZE>(ex, image)?;
     Ok(Flow::Next)
 }
 
 /// POPF, POPFD, POPFQ (SDM volume 2, POPF: table 4-16).
 fn popf<const SIZE: u8>(ex: &mut Exec<'_>, _: &Op) -> Done {
-    let mut image = ex.peek(0, SIZE)?;
+    let mut image = top::<SIZE>(ex)?;
     let old = ex.cpu.rflags();
     // VM, VIP and VIF never change; what else does depends on the privilege.
     let mut may = bit::STATUS | bit::TF | bit::IF | bit::DF | bit::NT | bit::AC | bit::ID;
@@ -136,8 +178,7 @@ fn popf<const SIZE: u8>(ex: &mut Exec<'_>, _: &Op) -> Done {
         may |= bit::RF;
         image &= !bit::RF;
     }
-    let sp = ex.stack_offset(SIZE.into());
-    ex.set_sp(sp);
+    release::<SIZE>(ex, 0);
     let new = old & !may | image & may;
     ex.cpu.set_rflags(new);
     let changed = old ^ new;
