@@ -6,7 +6,7 @@
 //! Denormal operands count as zeros and tiny results become zeros, whatever MXCSR says; nothing
 //! is reported in it.
 
-use super::shape::{table, whole, xmm};
+use super::shape::{narrow32, table, whole, xmm};
 use crate::x86::op::Handler;
 use crate::x86::simd::pack::Pack;
 use iced_x86::Instruction;
@@ -80,7 +80,7 @@ whole! {
 
 /// The handler for `ins`, if it is here.
 pub fn select(ins: &Instruction) -> Option<Handler> {
-    table!(ins; xmm: Rcpps Rcpss Rsqrtps Rsqrtss;)
+    table!(ins; xmm: Rcpps Rsqrtps; narrow32: Rcpss Rsqrtss;)
 }
 
 #[cfg(test)]

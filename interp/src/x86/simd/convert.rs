@@ -1,7 +1,7 @@
 //! Conversions (SDM volume 1, sections 5.5.1.6, 5.6.1.6 and 5.6.2). A value that has no integer
 //! is invalid and becomes the integer indefinite, the most negative number.
 
-use super::float::{Compute, Computed, Float, computed};
+use super::float::{Compute, Computed, Float, from_gpr, narrow, whole};
 use super::pack::{Lane, Pack};
 use super::shape::Done;
 use crate::softfloat::{Env, F32, F64, Rounding, convert, from_i32, from_i64, to_i32, to_i64};
@@ -197,20 +197,20 @@ pub fn select(ins: &Instruction) -> Option<Handler> {
     let memory = ins.op1_kind() == OpKind::Memory;
     let wide = if memory { ins.memory_size().size() == 8 } else { ins.op1_register().size() == 8 };
     match ins.mnemonic() {
-        Cvtss2sd => computed::<Ss2sd>(ins),
-        Cvtsd2ss => computed::<Sd2ss>(ins),
-        Cvtps2pd => computed::<Ps2pd>(ins),
-        Cvtpd2ps => computed::<Pd2ps>(ins),
-        Cvtdq2ps => computed::<Dq2ps>(ins),
-        Cvtdq2pd => computed::<Dq2pd>(ins),
-        Cvtps2dq => computed::<Ps2dq<false>>(ins),
-        Cvttps2dq => computed::<Ps2dq<true>>(ins),
-        Cvtpd2dq => computed::<Pd2dq<false>>(ins),
-        Cvttpd2dq => computed::<Pd2dq<true>>(ins),
-        Cvtsi2ss if wide => computed::<Sq2ss>(ins),
-        Cvtsi2ss => computed::<Si2ss>(ins),
-        Cvtsi2sd if wide => computed::<Sq2sd>(ins),
-        Cvtsi2sd => computed::<Si2sd>(ins),
+        Cvtss2sd => narrow::<Ss2sd, u32>(ins),
+        Cvtsd2ss => narrow::<Sd2ss, u64>(ins),
+        Cvtps2pd => narrow::<Ps2pd, u64>(ins),
+        Cvtpd2ps => whole::<Pd2ps>(ins),
+        Cvtdq2ps => whole::<Dq2ps>(ins),
+        Cvtdq2pd => narrow::<Dq2pd, u64>(ins),
+        Cvtps2dq => whole::<Ps2dq<false>>(ins),
+        Cvttps2dq => whole::<Ps2dq<true>>(ins),
+        Cvtpd2dq => whole::<Pd2dq<false>>(ins),
+        Cvttpd2dq => whole::<Pd2dq<true>>(ins),
+        Cvtsi2ss if wide => from_gpr::<Sq2ss, u64>(ins),
+        Cvtsi2ss => from_gpr::<Si2ss, u32>(ins),
+        Cvtsi2sd if wide => from_gpr::<Sq2sd, u64>(ins),
+        Cvtsi2sd => from_gpr::<Si2sd, u32>(ins),
         Cvtss2si => select_to_gpr::<F32, u32, false>(ins),
         Cvttss2si => select_to_gpr::<F32, u32, true>(ins),
         Cvtsd2si => select_to_gpr::<F64, u64, false>(ins),
@@ -221,7 +221,7 @@ pub fn select(ins: &Instruction) -> Option<Handler> {
         Cvttpd2pi => select_to_mm::<Pd2dq<true>>(ins),
         Cvtpi2ps if memory => Some(pi2ps_m),
         Cvtpi2ps => Some(from_mm::<Pi2ps>),
-        Cvtpi2pd if memory => computed::<Dq2pd>(ins),
+        Cvtpi2pd if memory => narrow::<Dq2pd, u64>(ins),
         Cvtpi2pd => Some(from_mm::<Dq2pd>),
         _ => None,
     }

@@ -3,7 +3,7 @@
 
 use super::pack::{Lane, Pack};
 use super::shape::Done;
-use crate::softfloat::{Env, Flags, Format};
+use crate::softfloat::{Env, F32, F64, Flags, Format};
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::op::{Handler, Op};
 use crate::x86::regs::cr4;
@@ -86,7 +86,7 @@ pub trait FloatOp {
 }
 
 /// `O` in every lane.
-pub struct Packed<O, F>(PhantomData<(O, F)>);
+struct Packed<O, F>(PhantomData<(O, F)>);
 
 impl<O: FloatOp, F: Float> Computed for Packed<O, F> {
     #[inline(always)]
@@ -96,7 +96,7 @@ impl<O: FloatOp, F: Float> Computed for Packed<O, F> {
 }
 
 /// `O` in the low lane; the destination's others stay.
-pub struct Scalar<O, F>(PhantomData<(O, F)>);
+struct Scalar<O, F>(PhantomData<(O, F)>);
 
 impl<O: FloatOp, F: Float> Computed for Scalar<O, F> {
     #[inline(always)]
@@ -137,21 +137,32 @@ fn computed_gpr<O: Computed, M: Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
     finish::<O>(ex, op, b.into())
 }
 
-/// The handler of `O` for an XMM destination.
-pub fn computed<O: Computed>(ins: &Instruction) -> Option<Handler> {
-    match ins.op1_kind() {
-        OpKind::Register if ins.op1_register().is_xmm() => Some(computed_rr::<O>),
-        OpKind::Register => match ins.op1_register().size() {
-            4 => Some(computed_gpr::<O, u32>),
-            8 => Some(computed_gpr::<O, u64>),
-            _ => None,
-        },
-        OpKind::Memory => match ins.memory_size().size() {
-            16 => Some(computed_rm::<O>),
-            8 => Some(computed_narrow::<O, u64>),
-            4 => Some(computed_narrow::<O, u32>),
-            _ => None,
-        },
-        _ => None,
-    }
+/// The handler of `O` for an XMM destination and an XMM register or 128 bits of memory.
+pub fn whole<O: Computed>(ins: &Instruction) -> Option<Handler> {
+    if ins.op1_kind() == OpKind::Memory { Some(computed_rm::<O>) } else { Some(computed_rr::<O>) }
+}
+
+/// The handler of `O` for an XMM destination and an XMM register or a narrower `M` in memory.
+pub fn narrow<O: Computed, M: Word>(ins: &Instruction) -> Option<Handler> {
+    if ins.op1_kind() == OpKind::Memory { Some(computed_narrow::<O, M>) } else { Some(computed_rr::<O>) }
+}
+
+/// The handler of `O` for an XMM destination and a general register or memory as wide.
+pub fn from_gpr<O: Computed, M: Word>(ins: &Instruction) -> Option<Handler> {
+    if ins.op1_kind() == OpKind::Memory { Some(computed_narrow::<O, M>) } else { Some(computed_gpr::<O, M>) }
+}
+
+/// The handler of `O` in every lane of type `F`.
+pub fn packed<O: FloatOp, F: Float>(ins: &Instruction) -> Option<Handler> {
+    whole::<Packed<O, F>>(ins)
+}
+
+/// The handler of `O` in the low lane, of single precision.
+pub fn single<O: FloatOp>(ins: &Instruction) -> Option<Handler> {
+    narrow::<Scalar<O, F32>, u32>(ins)
+}
+
+/// The handler of `O` in the low lane, of double precision.
+pub fn double<O: FloatOp>(ins: &Instruction) -> Option<Handler> {
+    narrow::<Scalar<O, F64>, u64>(ins)
 }

@@ -1,7 +1,7 @@
 //! Data transfer (SDM volume 1, sections 5.4.1, 5.5.1.1, 5.6.1.1, 5.6.3, 5.7.1 and 5.8.3).
 
 use super::pack::{Lane, Pack};
-use super::shape::{Done, table, whole, xmm};
+use super::shape::{Done, narrow64, table, whole, xmm};
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::op::{Handler, Op};
 use crate::x86::regs::gpr;
@@ -316,7 +316,7 @@ fn stmxcsr(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 fn copies(ins: &Instruction) -> Option<Handler> {
-    table!(ins; xmm: Movhlps Movlhps Movddup Movshdup Movsldup;)
+    table!(ins; xmm: Movhlps Movlhps Movshdup Movsldup; narrow64: Movddup;)
 }
 
 /// The handler for `ins`, if it is here.

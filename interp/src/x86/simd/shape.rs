@@ -8,6 +8,7 @@ use crate::x86::op::{Handler, Op};
 use crate::x86::regs::{cr0, cr4};
 use crate::x86::tlb::Access;
 use crate::x86::trap::Trap;
+use crate::x86::word::Word;
 use iced_x86::{Instruction, OpKind};
 
 /// What a handler returns.
@@ -57,13 +58,25 @@ impl Exec<'_> {
         self.cpu.vectors[usize::from(r & 15)].set_xmm(v);
     }
 
+    /// The linear address of a 128-bit operand. Outside 64-bit mode by a call: it is inlined in
+    /// some hundred handlers.
+    #[inline(always)]
+    fn operand128(&self, op: &Op, write: bool) -> Result<u64, Trap> {
+        if self.cpu.mode64() { self.operand(op, 16, write) } else { self.operand128_legacy(op, write) }
+    }
+
+    #[inline(never)]
+    fn operand128_legacy(&self, op: &Op, write: bool) -> Result<u64, Trap> {
+        self.operand(op, 16, write)
+    }
+
     /// [`Exec::load_xmm`] with the TLB's hit path inline.
     ///
     /// # Errors
     /// The access's fault.
     #[inline(always)]
     pub fn load128<const ALIGNED: bool>(&mut self, op: &Op) -> Result<u128, Trap> {
-        let lin = self.operand(op, 16, false)?;
+        let lin = self.operand128(op, false)?;
         if ALIGNED && lin & 15 != 0 {
             return Err(Trap::GP);
         }
@@ -86,7 +99,7 @@ impl Exec<'_> {
     /// The access's fault.
     #[inline(always)]
     pub fn store128<const ALIGNED: bool>(&mut self, op: &Op, v: u128) -> Result<(), Trap> {
-        let lin = self.operand(op, 16, true)?;
+        let lin = self.operand128(op, true)?;
         if ALIGNED && lin & 15 != 0 {
             return Err(Trap::GP);
         }
@@ -189,7 +202,7 @@ fn xmm_mem<O: Whole>(ex: &mut Exec<'_>, op: &Op) -> Done {
 }
 
 /// A memory operand narrower than 128 bits, in the low lanes.
-fn xmm_narrow<O: Whole, M: crate::x86::word::Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
+fn xmm_narrow<O: Whole, M: Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sse()?;
     let b = ex.load::<M>(op)?.to_u64();
     let v = O::whole(ex.xmm(op.r0), b.into(), op.imm as u8);
@@ -214,7 +227,7 @@ fn mm_mm<O: Lanes>(ex: &mut Exec<'_>, op: &Op) -> Done {
     Ok(Flow::Next)
 }
 
-fn mm_mem<O: Lanes, M: crate::x86::word::Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
+fn mm_mem<O: Lanes, M: Word>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.mmx_begin()?;
     let b = ex.load::<M>(op)?.to_u64();
     let v = O::apply(ex.mm(op.r0), b, op.imm as u8);
@@ -232,23 +245,45 @@ fn mm_imm<O: Lanes>(ex: &mut Exec<'_>, op: &Op) -> Done {
     Ok(Flow::Next)
 }
 
-/// The handler of `O` for an XMM destination.
+/// The handler of `O` for an XMM destination and an XMM register or 128 bits of memory.
 pub fn xmm<O: Whole>(ins: &Instruction) -> Option<Handler> {
     if !ins.op0_register().is_xmm() {
         return None;
     }
     match ins.op1_kind() {
         OpKind::Register if ins.op1_register().is_xmm() => Some(xmm_xmm::<O>),
-        OpKind::Memory => match ins.memory_size().size() {
-            16 => Some(xmm_mem::<O>),
-            8 => Some(xmm_narrow::<O, u64>),
-            4 => Some(xmm_narrow::<O, u32>),
-            2 => Some(xmm_narrow::<O, u16>),
-            _ => None,
-        },
-        OpKind::Immediate8 => Some(xmm_imm::<O>),
+        OpKind::Memory if ins.memory_size().size() == 16 => Some(xmm_mem::<O>),
         _ => None,
     }
+}
+
+/// The handler of `O` for an XMM destination and an XMM register or less of memory.
+fn narrow<O: Whole, M: Word>(ins: &Instruction) -> Option<Handler> {
+    match ins.op1_kind() {
+        OpKind::Register => Some(xmm_xmm::<O>),
+        OpKind::Memory if ins.memory_size().size() == usize::from(M::BYTES) => Some(xmm_narrow::<O, M>),
+        _ => None,
+    }
+}
+
+/// [`narrow`] with 64 bits of memory.
+pub fn narrow64<O: Whole>(ins: &Instruction) -> Option<Handler> {
+    narrow::<O, u64>(ins)
+}
+
+/// [`narrow`] with 32 bits of memory.
+pub fn narrow32<O: Whole>(ins: &Instruction) -> Option<Handler> {
+    narrow::<O, u32>(ins)
+}
+
+/// [`narrow`] with 16 bits of memory.
+pub fn narrow16<O: Whole>(ins: &Instruction) -> Option<Handler> {
+    narrow::<O, u16>(ins)
+}
+
+/// The handler of `O` for an XMM destination and an immediate.
+pub fn xmm_by_imm<O: Whole>(_: &Instruction) -> Option<Handler> {
+    Some(xmm_imm::<O>)
 }
 
 /// The handler of `O` for an MMX or XMM destination.
@@ -258,12 +293,25 @@ pub fn both<O: Lanes>(ins: &Instruction) -> Option<Handler> {
     }
     match ins.op1_kind() {
         OpKind::Register if ins.op1_register().is_mm() => Some(mm_mm::<O>),
-        OpKind::Memory => match ins.memory_size().size() {
-            8 => Some(mm_mem::<O, u64>),
-            4 => Some(mm_mem::<O, u32>),
-            _ => None,
-        },
-        OpKind::Immediate8 => Some(mm_imm::<O>),
+        OpKind::Memory if ins.memory_size().size() == 8 => Some(mm_mem::<O, u64>),
         _ => None,
+    }
+}
+
+/// As [`both`]; the MMX form reads 32 bits of memory.
+pub fn both_low<O: Lanes>(ins: &Instruction) -> Option<Handler> {
+    if ins.op0_register().is_mm() && ins.op1_kind() == OpKind::Memory {
+        Some(mm_mem::<O, u32>)
+    } else {
+        both::<O>(ins)
+    }
+}
+
+/// As [`both`], or by an immediate: shifts.
+pub fn both_or_imm<O: Lanes>(ins: &Instruction) -> Option<Handler> {
+    match ins.op1_kind() {
+        OpKind::Immediate8 if ins.op0_register().is_mm() => Some(mm_imm::<O>),
+        OpKind::Immediate8 => Some(xmm_imm::<O>),
+        _ => both::<O>(ins),
     }
 }

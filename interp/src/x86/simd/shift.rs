@@ -2,7 +2,7 @@
 //! above the lane's width clear the lane, or fill it with its sign.
 
 use super::pack::Pack;
-use super::shape::{both, lanes, table, whole, xmm};
+use super::shape::{both_or_imm, lanes, table, whole, xmm_by_imm};
 use crate::x86::op::Handler;
 use iced_x86::Instruction;
 
@@ -31,7 +31,7 @@ whole! {
 /// The handler for `ins`, if it is here.
 pub fn select(ins: &Instruction) -> Option<Handler> {
     table!(ins;
-        both: Psllw Pslld Psllq Psrlw Psrld Psrlq Psraw Psrad;
-        xmm: Pslldq Psrldq;
+        both_or_imm: Psllw Pslld Psllq Psrlw Psrld Psrlq Psraw Psrad;
+        xmm_by_imm: Pslldq Psrldq;
     )
 }

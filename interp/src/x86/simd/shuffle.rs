@@ -2,7 +2,7 @@
 //! sections 5.4.2, 5.5.1.4, 5.6.1.4, 5.7.4, 5.10).
 
 use super::pack::{Lane, Pack};
-use super::shape::{Done, both, lanes, table, whole, xmm};
+use super::shape::{Done, both, both_low, lanes, narrow16, narrow32, narrow64, table, whole, xmm};
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::op::{Handler, Op};
 use crate::x86::word::Word;
@@ -227,14 +227,14 @@ pub fn select(ins: &Instruction) -> Option<Handler> {
         Mnemonic::Blendvps => select_blendv::<u32>(ins),
         Mnemonic::Blendvpd => select_blendv::<u64>(ins),
         _ => table!(ins;
-            both:
-                Punpcklbw Punpcklwd Punpckldq Punpckhbw Punpckhwd Punpckhdq
-                Packsswb Packuswb Packssdw Pshufw Pshufb Palignr;
+            both_low: Punpcklbw Punpcklwd Punpckldq;
+            both: Punpckhbw Punpckhwd Punpckhdq Packsswb Packuswb Packssdw Pshufw Pshufb Palignr;
             xmm:
                 Punpcklqdq Punpckhqdq Packusdw Pshufd Pshuflw Pshufhw Shufps Shufpd
-                Blendps Blendpd Pblendw
-                Pmovsxbw Pmovsxbd Pmovsxbq Pmovsxwd Pmovsxwq Pmovsxdq
-                Pmovzxbw Pmovzxbd Pmovzxbq Pmovzxwd Pmovzxwq Pmovzxdq;
+                Blendps Blendpd Pblendw;
+            narrow64: Pmovsxbw Pmovsxwd Pmovsxdq Pmovzxbw Pmovzxwd Pmovzxdq;
+            narrow32: Pmovsxbd Pmovsxwq Pmovzxbd Pmovzxwq;
+            narrow16: Pmovsxbq Pmovzxbq;
         ),
     }
 }
