@@ -2,6 +2,7 @@
 
 use crate::machine::Machine;
 use crate::machine::board::Board;
+use crate::machine::build;
 use crate::machine::config::{BuildError, Images, Kind, MachineConfig};
 use crate::machine::toy::Toy;
 
@@ -24,6 +25,6 @@ pub fn with_machine<V: Visit>(
 ) -> Result<V::Out, BuildError> {
     match config.machine {
         Kind::Toy => Ok(visit.visit(Toy::build(config, images)?)),
-        Kind::Pc => Err(BuildError::Config("machine pc: not in this build".to_owned())),
+        Kind::Pc => Ok(visit.visit(build::pc(config, images)?)),
     }
 }

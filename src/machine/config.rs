@@ -215,8 +215,9 @@ pub struct MachineConfig {
 }
 
 /// The names of the CPU models.
-pub const CPU_MODELS: [(&str, Model); 5] = [
+pub const CPU_MODELS: [(&str, Model); 6] = [
     ("qemu64", Model::Qemu64),
+    ("qemu32", Model::Qemu32),
     ("486", Model::I486),
     ("pentium3", Model::Pentium3),
     ("Nehalem", Model::Nehalem),
@@ -236,6 +237,9 @@ impl MachineConfig {
     pub fn check(&self) -> Result<(), String> {
         if self.model().is_none() {
             return Err(format!("unknown CPU model '{}'", self.cpu));
+        }
+        if self.arch == Arch::I386 && self.model().is_some_and(Model::long_mode) {
+            return Err(format!("CPU model '{}' has 64-bit mode, which --arch i386 has not", self.cpu));
         }
         if self.memory < MIN_MEMORY {
             return Err(format!("memory of {} bytes is too little, the least is 2M", self.memory));

@@ -1,6 +1,7 @@
 //! Machines: boards, memory and time, and the loop that moves them.
 
 pub mod board;
+pub mod build;
 pub mod config;
 pub mod events;
 pub mod loader;

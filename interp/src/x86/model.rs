@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Model {
     /// `qemu64`-like, the default.
     Qemu64,
+    /// `qemu32`-like: the default without 64-bit mode.
+    Qemu32,
     /// `486`-like, for old kernels.
     I486,
     /// `pentium3`-like, for old kernels.
@@ -184,7 +186,7 @@ impl Model {
     pub fn signature(self) -> u32 {
         match self {
             // AMD family 15, model 107, stepping 1.
-            Model::Qemu64 | Model::Max => 0x0006_0fb1,
+            Model::Qemu64 | Model::Qemu32 | Model::Max => 0x0006_0fb1,
             Model::I486 => 0x480,
             Model::Pentium3 => 0x683,
             // Intel family 6, model 26, stepping 3.
@@ -192,9 +194,14 @@ impl Model {
         }
     }
 
+    /// True when the model has 64-bit mode.
+    pub fn long_mode(self) -> bool {
+        self.words().e1d & e1d::LM != 0
+    }
+
     /// AMD's rules where the vendors differ.
     pub fn amd(self) -> bool {
-        matches!(self, Model::Qemu64 | Model::Max)
+        matches!(self, Model::Qemu64 | Model::Qemu32 | Model::Max)
     }
 
     fn words(self) -> Words {
@@ -209,6 +216,9 @@ impl Model {
                 e1c: LAHF64,
                 ..none
             },
+            Model::Qemu32 => {
+                Words { f1d: X64, f1c: f1c::SSE3 | f1c::HYPERVISOR, e1d: X64 & e1d::COPIED | e1d::NX, ..none }
+            }
             Model::Nehalem => Words {
                 f1d: X64,
                 f1c: f1c::SSE3
@@ -309,7 +319,7 @@ impl Model {
         let top = match self {
             Model::I486 => 1,
             Model::Pentium3 => 2,
-            Model::Qemu64 => 1,
+            Model::Qemu64 | Model::Qemu32 => 1,
             Model::Nehalem => 0xb,
             Model::Max => 0xd,
         };
