@@ -834,3 +834,36 @@ fn far_returns_and_compatibility_mode() {
     m.cpu.regs[4] = STACK - 16;
     assert_eq!(fault64(&mut m, &[0x48, 0xcb]), (13, Some(CODE32)));
 }
+
+#[test]
+fn debug_traps_around_loads_of_ss() {
+    // The single-step trap after MOV SS is lost; the next instruction's comes.
+    let mut m = Machine::long(0);
+    m.cpu.rflags |= bit::TF;
+    m.cpu.regs[0] = DATA32;
+    m.put(CODE, &[0x8e, 0xd0, 0x89, 0xc0, 0x89, 0xc0]);
+    m.halted();
+    assert_eq!(m.taken(), (1, None));
+    assert_eq!(m.frame64(false).rip, CODE + 4);
+    // A data breakpoint hit by MOV SS waits for the next instruction, and is taken in the
+    // handler when that is INT3.
+    let mut m = Machine::long(0);
+    m.map(TEST_PAGE, PTE_P | PTE_W);
+    m.put(m.frame_of_test_page(), &(DATA32 as u16).to_le_bytes());
+    m.cpu.dr[0] = TEST_PAGE;
+    m.cpu.dr[7] |= 1 | 0x7 << 16;
+    m.cpu.regs[3] = TEST_PAGE;
+    m.put(CODE, &[0x8e, 0x13, 0xcc]);
+    m.halted();
+    assert_eq!(m.taken(), (1, None));
+    assert_eq!(m.frame64(false).rip, handler(3));
+    // A store that faults leaves no trap behind.
+    let mut m = Machine::long(0);
+    m.map(TEST_PAGE + 0x1000, 0);
+    m.map(TEST_PAGE, PTE_P | PTE_W);
+    m.cpu.dr[0] = TEST_PAGE + 0xff8;
+    m.cpu.dr[7] |= 1 | 0xb << 16;
+    m.cpu.regs[3] = TEST_PAGE + 0xffe;
+    assert_eq!(fault64(&mut m, &[0x89, 0x03]), (14, Some(2)));
+    assert_eq!(m.cpu.cr2, TEST_PAGE + 0x1000);
+}
