@@ -20,7 +20,7 @@ fn real_mode_interrupts_use_the_vector_table() {
     let mut m = Machine::real();
     m.put(0x21 * 4, &[0x34, 0x12, 0x00, 0x02]);
     m.put(0x2000 + 0x1234, &[0xf4]);
-    m.cpu.rflags |= bit::IF | bit::TF & 0;
+    m.cpu.rflags |= bit::IF;
     m.put(CODE, &[0xcd, 0x21]);
     m.halted();
     assert_eq!((m.cpu.seg(seg::CS).selector, m.cpu.rip()), (0x200, 0x1235));
@@ -54,7 +54,7 @@ fn enters_protected_mode_and_long_mode_by_itself() {
     let next = CODE + c.len() as u64 + 8;
     c.extend([0x66, 0xea]);
     c.extend((next as u32).to_le_bytes());
-    c.extend(CODE32.to_le_bytes());
+    c.extend((CODE32 as u16).to_le_bytes());
     let mut p = CodeAssembler::new(32).unwrap();
     p.mov(eax, 0x10).unwrap();
     p.mov(ds, eax).unwrap();
@@ -73,7 +73,7 @@ fn enters_protected_mode_and_long_mode_by_itself() {
     let long = CODE + c.len() as u64 + 7;
     c.push(0xea);
     c.extend((long as u32).to_le_bytes());
-    c.extend(CODE64.to_le_bytes());
+    c.extend((CODE64 as u16).to_le_bytes());
     c.extend(code(64, |a| {
         a.mov(rbx, 0x1122_3344_5566_7788u64)?;
         a.hlt()
@@ -741,4 +741,129 @@ fn lar_lsl_verr_verw_arpl() {
     m.run(1);
     assert!(m.cpu.flags.zf());
     assert_eq!(m.cpu.regs[usize::from(gpr::RAX)], 0x23);
+}
+
+#[test]
+fn models_have_their_instructions() {
+    use Model::{I486, Max, Nehalem, Pentium3, Qemu64};
+    let all = [I486, Pentium3, Qemu64, Nehalem, Max];
+    let cases: &[(&[u8], &[Model])] = &[
+        // CPUID, CMOVcc, RDTSC, multi-byte NOP
+        (&[0x0f, 0xa2], &all),
+        (&[0x0f, 0x44, 0xc0], &all[1..]),
+        (&[0x0f, 0x31], &all[1..]),
+        (&[0x0f, 0x1f, 0xc0], &all[1..]),
+        // PAUSE and ENDBR64 are NOPs where they mean nothing.
+        (&[0xf3, 0x90], &all),
+        (&[0xf3, 0x0f, 0x1e, 0xfa], &all),
+        // REP BSF stays BSF.
+        (&[0xf3, 0x0f, 0xbc, 0xc0], &all),
+        // SYSENTER (#GP without its MSR), RDTSCP, RDRAND, POPCNT
+        (&[0x0f, 0x01, 0xf9], &[Max]),
+        (&[0x0f, 0xc7, 0xf0], &[Max]),
+        (&[0xf3, 0x0f, 0xb8, 0xc0], &[Nehalem, Max]),
+        // CLAC, XGETBV (#UD without CR4.OSXSAVE), VMCALL, VMMCALL
+        (&[0x0f, 0x01, 0xca], &[Max]),
+        (&[0x0f, 0x01, 0xc1], &[]),
+        (&[0x0f, 0x01, 0xd9], &[]),
+        (&[0x0f, 0xaa], &[]),
+    ];
+    for &(bytes, models) in cases {
+        for model in all {
+            let mut m = Machine::protected(0);
+            m.cpu.model = model;
+            m.put(CODE, bytes);
+            m.run(1);
+            let undefined = m.cpu.rip() == handler(6);
+            assert_eq!(!undefined, models.contains(&model), "{model:?} {bytes:02x?}");
+        }
+    }
+}
+
+#[test]
+fn cpuid_names_the_vendor_and_the_size_of_addresses() {
+    let mut m = Machine::long(0);
+    m.put(CODE, &[0x0f, 0xa2, 0xf4]);
+    m.halted();
+    let [b, d, c] = [3, 2, 1].map(|r| (m.cpu.regs[r] as u32).to_le_bytes());
+    assert_eq!([b, d, c].concat(), b"AuthenticAMD");
+    m.cpu.regs[0] = 0x8000_0008;
+    m.cpu.set_rip(CODE);
+    m.resume();
+    assert_eq!(m.cpu.regs[0], 0x3028);
+}
+
+#[test]
+fn virtual_interrupts_of_protected_mode() {
+    // PVI at level 3 with IOPL 0: CLI and STI work on VIF, VIP makes STI fault.
+    let mut m = Machine::protected(3);
+    m.cpu.cr4 |= cr4::PVI;
+    m.put(CODE, &[0xfb, 0xfa, 0xfb]);
+    m.run(1);
+    assert_eq!(m.cpu.rflags & (bit::VIF | bit::IF), bit::VIF);
+    m.run(1);
+    assert_eq!(m.cpu.rflags & bit::VIF, 0);
+    m.cpu.rflags |= bit::VIP;
+    m.run(1);
+    assert_eq!(m.cpu.rip(), handler(13));
+}
+
+#[test]
+fn far_returns_and_compatibility_mode() {
+    // From 64-bit code to compatibility code and to 64-bit code at level 3.
+    for (target, l) in [(CODE32_USER, false), (CODE64_USER, true)] {
+        let mut m = Machine::long(3);
+        m.cpu.segs[usize::from(seg::CS)].selector = CODE64 as u16;
+        m.cpu.segs[usize::from(seg::CS)].rights &= !(3 << 5);
+        m.cpu.segs[usize::from(seg::SS)].selector = DATA32 as u16;
+        m.cpu.cpl = 0;
+        m.cpu.regs[4] = STACK - 32;
+        for (i, v) in [0x9400, target | 3, USER_STACK, DATA_USER | 3].iter().enumerate() {
+            m.put64(STACK - 32 + 8 * i as u64, *v);
+        }
+        m.put(CODE, &[0x48, 0xcb]);
+        m.run(1);
+        assert_eq!((m.cpu.rip(), m.cpu.cpl, m.cpu.mode64()), (0x9400, 3, l));
+        assert_eq!(m.cpu.regs[4], USER_STACK);
+    }
+    // A selector with L and D both set is refused.
+    let mut m = Machine::long(0);
+    m.put(GDT + CODE32 + 6, &[0xef]);
+    m.put64(STACK - 16, 0x9400);
+    m.put64(STACK - 8, CODE32);
+    m.cpu.regs[4] = STACK - 16;
+    assert_eq!(fault64(&mut m, &[0x48, 0xcb]), (13, Some(CODE32)));
+}
+
+#[test]
+fn debug_traps_around_loads_of_ss() {
+    // The single-step trap after MOV SS is lost; the next instruction's comes.
+    let mut m = Machine::long(0);
+    m.cpu.rflags |= bit::TF;
+    m.cpu.regs[0] = DATA32;
+    m.put(CODE, &[0x8e, 0xd0, 0x89, 0xc0, 0x89, 0xc0]);
+    m.halted();
+    assert_eq!(m.taken(), (1, None));
+    assert_eq!(m.frame64(false).rip, CODE + 4);
+    // A data breakpoint hit by MOV SS waits for the next instruction, and is taken in the
+    // handler when that is INT3.
+    let mut m = Machine::long(0);
+    m.map(TEST_PAGE, PTE_P | PTE_W);
+    m.put(m.frame_of_test_page(), &(DATA32 as u16).to_le_bytes());
+    m.cpu.dr[0] = TEST_PAGE;
+    m.cpu.dr[7] |= 1 | 0x7 << 16;
+    m.cpu.regs[3] = TEST_PAGE;
+    m.put(CODE, &[0x8e, 0x13, 0xcc]);
+    m.halted();
+    assert_eq!(m.taken(), (1, None));
+    assert_eq!(m.frame64(false).rip, handler(3));
+    // A store that faults leaves no trap behind.
+    let mut m = Machine::long(0);
+    m.map(TEST_PAGE + 0x1000, 0);
+    m.map(TEST_PAGE, PTE_P | PTE_W);
+    m.cpu.dr[0] = TEST_PAGE + 0xff8;
+    m.cpu.dr[7] |= 1 | 0xb << 16;
+    m.cpu.regs[3] = TEST_PAGE + 0xffe;
+    assert_eq!(fault64(&mut m, &[0x89, 0x03]), (14, Some(2)));
+    assert_eq!(m.cpu.cr2, TEST_PAGE + 0x1000);
 }

@@ -39,28 +39,21 @@ impl Exec<'_> {
             // volume 3, section 6.8.3).
             self.cpu.debug_pending &= !DR6_BS;
         }
-        if self.cpu.debug_pending != 0 && shadow != Shadow::MovSs {
+        let awake = matches!(self.cpu.activity, Activity::Running | Activity::Halted);
+        if self.cpu.debug_pending != 0 && shadow != Shadow::MovSs && awake {
             self.cpu.activity = Activity::Running;
             self.cpu.dr[6] = self.cpu.dr[6] & !15 | std::mem::take(&mut self.cpu.debug_pending);
             self.raise(vector::DB, None)?;
             return Ok(Boundary::Entered);
         }
-        if self.cpu.nmi_pending
-            && !self.cpu.nmi_blocked
-            && shadow != Shadow::MovSs
-            && matches!(self.cpu.activity, Activity::Running | Activity::Halted)
-        {
+        if self.cpu.nmi_pending && !self.cpu.nmi_blocked && shadow != Shadow::MovSs && awake {
             self.cpu.nmi_pending = false;
             self.cpu.nmi_blocked = true;
             self.cpu.activity = Activity::Running;
             self.enter(vector::NMI)?;
             return Ok(Boundary::Entered);
         }
-        if self.cpu.intr
-            && self.cpu.rflags & bit::IF != 0
-            && shadow == Shadow::None
-            && matches!(self.cpu.activity, Activity::Running | Activity::Halted)
-        {
+        if self.cpu.intr && self.cpu.rflags & bit::IF != 0 && shadow == Shadow::None && awake {
             let at = self.at();
             let vector = self.bus.acknowledge_interrupt(self.mem, at);
             self.after_bus();

@@ -407,7 +407,11 @@ impl Interpreter {
                             flow = f;
                             break;
                         }
-                        Err(trap) => return Err((trap, Some(*op))),
+                        Err(trap) => {
+                            // The access is made again, and its data breakpoint hit again.
+                            ex.cpu.debug_pending = 0;
+                            return Err((trap, Some(*op)));
+                        }
                     }
                 }
             }
@@ -439,6 +443,9 @@ impl Interpreter {
             Err(_) => {
                 ex.cpu.rflags |= resume;
                 ex.cpu.shadow = shadow;
+                if shadow != Shadow::MovSs {
+                    ex.cpu.debug_pending = 0;
+                }
             }
             // Not the next iteration's breakpoint again (SDM volume 3, section 17.3.1.1).
             Ok(Flow::Again) if ex.instruction_breakpoints() => ex.cpu.rflags |= bit::RF,

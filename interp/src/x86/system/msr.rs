@@ -4,6 +4,7 @@
 //! its reset value and ignores what is written: kernels touch those without a net.
 
 use crate::x86::exec::{Exec, Flow};
+use crate::x86::mmu::PHYS_BITS;
 use crate::x86::op::{Handler, Op};
 use crate::x86::regs::{cr0, efer, gpr, seg};
 use crate::x86::trap::Trap;
@@ -257,6 +258,12 @@ impl Exec<'_> {
             n::MISC_ENABLE if !amd => m.misc_enable = v,
             n::PLATFORM_INFO if !amd => {}
             n::MTRR_PHYSBASE0..=n::MTRR_PHYSMASK7 if has.mtrr => {
+                // Bits above the physical width, and those beside type or valid bit.
+                let base = msr & 1 == 0;
+                wide(v, !0 << PHYS_BITS | if base { 0xf00 } else { 0x7ff })?;
+                if base && !memory_type(v & 0xff) {
+                    return Err(Trap::GP);
+                }
                 m.mtrr_variable[(msr - n::MTRR_PHYSBASE0) as usize] = v;
             }
             n::PAT if has.mtrr => {
