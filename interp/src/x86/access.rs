@@ -207,7 +207,10 @@ impl Exec<'_> {
     /// #AC(0) at privilege level 3 when RFLAGS.AC asks for it.
     #[inline]
     pub fn check_alignment(&self, lin: u64, to: u64) -> Result<(), Trap> {
-        if lin & (to - 1) != 0 && self.cpu.alignment_checked() { Err(Trap::AC) } else { Ok(()) }
+        let checked = lin & (to - 1) != 0 && self.cpu.alignment_checked();
+        // The fault of an address that is not canonical comes with the access.
+        let reachable = !self.cpu.long_mode() || Self::canonical(lin);
+        if checked && reachable { Err(Trap::AC) } else { Ok(()) }
     }
 
     /// Checks that `size` bytes at `lin` can be written, without writing.

@@ -220,12 +220,16 @@ impl Exec<'_> {
         let cs = self.return_code(selector)?;
         let target = self.branch_target(&cs, ip)?;
         let cpl = rpl(selector);
-        stack.skip(release);
         if cpl == self.cpu.cpl {
+            // The parameters are released with the new mode's stack width, as real CPUs do.
             self.set_sp(stack.sp);
             self.set_code(cs, cpl, target);
+            let mut stack = self.stack();
+            stack.skip(release);
+            self.set_sp(stack.sp);
             return Ok(Flow::Event);
         }
+        stack.skip(release);
         let sp = self.pop_off(&mut stack, size)?;
         let ss = self.pop_off(&mut stack, size)? as u16;
         let ss = self.return_stack(ss, &cs, cpl)?;

@@ -214,9 +214,7 @@ impl Exec<'_> {
     /// #GP, #SS, #AC.
     pub fn x87_address(&self, op: &Op, size: usize, align: u64, write: bool) -> Result<u64, Trap> {
         let lin = self.operand(op, size as u64, write)?;
-        if self.cpu.alignment_checked() && lin & (align - 1) != 0 {
-            return Err(Trap::AC);
-        }
+        self.check_alignment(lin, align)?;
         Ok(lin)
     }
 
