@@ -3,28 +3,17 @@
 
 use super::pack::Pack;
 use super::shape::{Done, both, lanes, table, whole, xmm, zip};
+use super::swar;
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::flags::bit;
 use crate::x86::op::{Handler, Op};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 zip! {
-    Paddb: u8 = |a, b| a.wrapping_add(b);
-    Paddw: u16 = |a, b| a.wrapping_add(b);
     Paddd: u32 = |a, b| a.wrapping_add(b);
     Paddq: u64 = |a, b| a.wrapping_add(b);
-    Paddsb: i8 = |a, b| a.saturating_add(b);
-    Paddsw: i16 = |a, b| a.saturating_add(b);
-    Paddusb: u8 = |a, b| a.saturating_add(b);
-    Paddusw: u16 = |a, b| a.saturating_add(b);
-    Psubb: u8 = |a, b| a.wrapping_sub(b);
-    Psubw: u16 = |a, b| a.wrapping_sub(b);
     Psubd: u32 = |a, b| a.wrapping_sub(b);
     Psubq: u64 = |a, b| a.wrapping_sub(b);
-    Psubsb: i8 = |a, b| a.saturating_sub(b);
-    Psubsw: i16 = |a, b| a.saturating_sub(b);
-    Psubusb: u8 = |a, b| a.saturating_sub(b);
-    Psubusw: u16 = |a, b| a.saturating_sub(b);
     Pmullw: u16 = |a, b| a.wrapping_mul(b);
     Pmulld: u32 = |a, b| a.wrapping_mul(b);
     Pmulhw: i16 = |a, b| (i32::from(a) * i32::from(b) >> 16) as i16;
@@ -33,26 +22,12 @@ zip! {
     Pmulhrsw: i16 = |a, b| ((i32::from(a) * i32::from(b) >> 14) + 1 >> 1) as i16;
     Pmuludq: u64 = |a, b| (a & 0xffff_ffff) * (b & 0xffff_ffff);
     Pmuldq: i64 = |a, b| i64::from(a as i32) * i64::from(b as i32);
-    Pavgb: u8 = |a, b| ((u16::from(a) + u16::from(b) + 1) >> 1) as u8;
-    Pavgw: u16 = |a, b| ((u32::from(a) + u32::from(b) + 1) >> 1) as u16;
-    Pmaxub: u8 = |a, b| a.max(b);
-    Pmaxuw: u16 = |a, b| a.max(b);
     Pmaxud: u32 = |a, b| a.max(b);
-    Pmaxsb: i8 = |a, b| a.max(b);
-    Pmaxsw: i16 = |a, b| a.max(b);
     Pmaxsd: i32 = |a, b| a.max(b);
-    Pminub: u8 = |a, b| a.min(b);
-    Pminuw: u16 = |a, b| a.min(b);
     Pminud: u32 = |a, b| a.min(b);
-    Pminsb: i8 = |a, b| a.min(b);
-    Pminsw: i16 = |a, b| a.min(b);
     Pminsd: i32 = |a, b| a.min(b);
-    Pcmpeqb: u8 = |a, b| if a == b { !0 } else { 0 };
-    Pcmpeqw: u16 = |a, b| if a == b { !0 } else { 0 };
     Pcmpeqd: u32 = |a, b| if a == b { !0 } else { 0 };
     Pcmpeqq: u64 = |a, b| if a == b { !0 } else { 0 };
-    Pcmpgtb: i8 = |a, b| -i8::from(a > b);
-    Pcmpgtw: i16 = |a, b| -i16::from(a > b);
     Pcmpgtd: i32 = |a, b| -i32::from(a > b);
     Pcmpgtq: i64 = |a, b| -i64::from(a > b);
     Psignb: i8 = |a, b| a.wrapping_mul(b.signum());
@@ -61,12 +36,38 @@ zip! {
 }
 
 lanes! { V;
+    Paddb = |a, b, _| V::bitwise(a, b, swar::add::<8>);
+    Paddw = |a, b, _| V::bitwise(a, b, swar::add::<16>);
+    Paddsb = |a, b, _| V::bitwise(a, b, swar::add_signed::<8>);
+    Paddsw = |a, b, _| V::bitwise(a, b, swar::add_signed::<16>);
+    Paddusb = |a, b, _| V::bitwise(a, b, swar::add_unsigned::<8>);
+    Paddusw = |a, b, _| V::bitwise(a, b, swar::add_unsigned::<16>);
+    Psubb = |a, b, _| V::bitwise(a, b, swar::sub::<8>);
+    Psubw = |a, b, _| V::bitwise(a, b, swar::sub::<16>);
+    Psubsb = |a, b, _| V::bitwise(a, b, swar::sub_signed::<8>);
+    Psubsw = |a, b, _| V::bitwise(a, b, swar::sub_signed::<16>);
+    Psubusb = |a, b, _| V::bitwise(a, b, swar::sub_unsigned::<8>);
+    Psubusw = |a, b, _| V::bitwise(a, b, swar::sub_unsigned::<16>);
+    Pavgb = |a, b, _| V::bitwise(a, b, swar::average::<8>);
+    Pavgw = |a, b, _| V::bitwise(a, b, swar::average::<16>);
+    Pmaxub = |a, b, _| V::bitwise(a, b, swar::max_unsigned::<8>);
+    Pmaxuw = |a, b, _| V::bitwise(a, b, swar::max_unsigned::<16>);
+    Pmaxsb = |a, b, _| V::bitwise(a, b, swar::max_signed::<8>);
+    Pmaxsw = |a, b, _| V::bitwise(a, b, swar::max_signed::<16>);
+    Pminub = |a, b, _| V::bitwise(a, b, swar::min_unsigned::<8>);
+    Pminuw = |a, b, _| V::bitwise(a, b, swar::min_unsigned::<16>);
+    Pminsb = |a, b, _| V::bitwise(a, b, swar::min_signed::<8>);
+    Pminsw = |a, b, _| V::bitwise(a, b, swar::min_signed::<16>);
+    Pcmpeqb = |a, b, _| V::bitwise(a, b, swar::equal::<8>);
+    Pcmpeqw = |a, b, _| V::bitwise(a, b, swar::equal::<16>);
+    Pcmpgtb = |a, b, _| V::bitwise(a, b, |a, b| swar::less::<8>(b, a));
+    Pcmpgtw = |a, b, _| V::bitwise(a, b, |a, b| swar::less::<16>(b, a));
     Pand = |a, b, _| V::bitwise(a, b, |a, b| a & b);
     Pandn = |a, b, _| V::bitwise(a, b, |a, b| !a & b);
     Por = |a, b, _| V::bitwise(a, b, |a, b| a | b);
     Pxor = |a, b, _| V::bitwise(a, b, |a, b| a ^ b);
-    Pabsb = |_, b, _| V::map(b, |b: i8| b.wrapping_abs());
-    Pabsw = |_, b, _| V::map(b, |b: i16| b.wrapping_abs());
+    Pabsb = |_, b, _| V::bitwise(b, b, |b, _| swar::absolute::<8>(b));
+    Pabsw = |_, b, _| V::bitwise(b, b, |b, _| swar::absolute::<16>(b));
     Pabsd = |_, b, _| V::map(b, |b: i32| b.wrapping_abs());
     Pmaddwd = |a, b, _| V::build(|i| {
         let product = |j| i32::from(a.lane::<i16>(j)) * i32::from(b.lane::<i16>(j));

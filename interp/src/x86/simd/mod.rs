@@ -17,6 +17,7 @@ pub mod shape;
 mod shift;
 mod shuffle;
 mod strings;
+mod swar;
 
 use super::op::Handler;
 use iced_x86::Instruction;

@@ -41,16 +41,14 @@ lanes! { V;
     Pshufw = |_, b, imm| V::build(|i| b.lane::<u16>(two(imm, i)));
     Pshufb = |a, b, _| V::zip(b, V::ZERO, |j: u8, _| if j & 0x80 != 0 { 0 } else { a.lane::<u8>(j.into()) });
     // The destination above the source, moved down by bytes.
-    Palignr = |a, b, imm| V::build(|i| {
-        let j = i + usize::from(imm);
-        if j < V::BYTES {
-            b.lane::<u8>(j)
-        } else if j < 2 * V::BYTES {
-            a.lane(j - V::BYTES)
-        } else {
-            0
-        }
-    });
+    Palignr = |a, b, imm| {
+        // Two operands and the zeros that larger counts bring in.
+        let mut bytes = [0; 48];
+        bytes[..V::BYTES].copy_from_slice(b.bytes().as_ref());
+        bytes[V::BYTES..2 * V::BYTES].copy_from_slice(a.bytes().as_ref());
+        let first = usize::from(imm).min(2 * V::BYTES);
+        V::build(|i| bytes[first + i])
+    };
 }
 
 whole! {
