@@ -168,7 +168,7 @@ impl Board for Toy {
         let mut steps = 0;
         while steps < budget {
             let icount = clock.icount + steps;
-            if icount % SERIAL_STEPS == 0
+            if icount.is_multiple_of(SERIAL_STEPS)
                 && let Some(stop) = self.serial(icount, source)
             {
                 return Exit { steps, stop };
