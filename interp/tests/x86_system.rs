@@ -388,14 +388,7 @@ fn call_gates_copy_parameters() {
     let words: Vec<u32> = (0..6).map(|i| m.u32(m.cpu.regs[4] + 4 * i)).collect();
     assert_eq!(
         words,
-        [
-            CODE as u32 + 7,
-            CODE32_USER as u32 | 3,
-            0x11,
-            0x22,
-            USER_STACK as u32 - 8,
-            DATA_USER as u32 | 3
-        ]
+        [CODE as u32 + 7, CODE32_USER as u32 | 3, 0x11, 0x22, USER_STACK as u32 - 8, DATA_USER as u32 | 3]
     );
     // RETF 8 goes back out and releases the parameters of both stacks.
     m.resume();
@@ -620,7 +613,8 @@ fn control_registers_refuse_nonsense() {
         assert_eq!(fault64(&mut m, &c), (13, Some(0)), "CR{cr} {v:x}");
     }
     // EFER's unknown bits, LME under paging, an unknown MSR.
-    for (msr, v) in [(0xc000_0080u32, 1u64 << 1 | 0xd00), (0xc000_0080, 0x800), (0xdead, 0), (0xc000_0082, 1 << 50)]
+    for (msr, v) in
+        [(0xc000_0080u32, 1u64 << 1 | 0xd00), (0xc000_0080, 0x800), (0xdead, 0), (0xc000_0082, 1 << 50)]
     {
         let mut m = Machine::long(0);
         m.cpu.regs[1] = msr.into();

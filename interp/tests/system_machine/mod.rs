@@ -254,8 +254,7 @@ impl Machine {
     }
 
     pub fn call_gate(&mut self, at: u64, kind: u64, selector: u64, target: u64, parameters: u64) {
-        let gate =
-            target & 0xffff | selector << 16 | parameters << 32 | kind << 40 | (target >> 16) << 48;
+        let gate = target & 0xffff | selector << 16 | parameters << 32 | kind << 40 | (target >> 16) << 48;
         self.put64(GDT + at, gate);
     }
 
