@@ -33,12 +33,12 @@ pub fn pack(a: &PackArgs) -> Done {
     for record in &recording.records {
         writer.put(record).map_err(wrong)?;
         // As the recorder ends its frames: a checkpoint before an input or the end shares its frame.
-        let ends = match (record, next.next()) {
-            (Record::HostClock { .. }, _) => false,
-            (Record::Checkpoint(_), Some(Record::Input { .. } | Record::End { .. })) => false,
-            _ => true,
-        };
-        if ends {
+        let shares = matches!(
+            (record, next.next()),
+            (Record::HostClock { .. }, _)
+                | (Record::Checkpoint(_), Some(Record::Input { .. } | Record::End { .. }))
+        );
+        if !shares {
             writer.end_frame().map_err(wrong)?;
         }
     }

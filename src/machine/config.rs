@@ -247,7 +247,7 @@ impl MachineConfig {
         if self.memory > MAX_MEMORY {
             return Err(format!("memory of {} bytes is too much, the most is 1024G", self.memory));
         }
-        if self.memory % 4096 != 0 {
+        if !self.memory.is_multiple_of(4096) {
             return Err(format!("memory of {} bytes is not a multiple of 4K", self.memory));
         }
         if self.smp == 0 || self.smp > 255 {

@@ -45,6 +45,8 @@ pub struct Toy {
     say: bool,
     clock: bool,
     memory: u64,
+    /// Mixes everything that ever came from outside; a reset leaves it, as it does a CMOS.
+    cmos: u64,
     world: World,
 }
 
@@ -73,6 +75,7 @@ impl Toy {
             say: false,
             clock: false,
             memory: config.memory,
+            cmos: 0,
             world: World::default(),
         };
         for word in config.append.split_whitespace() {
@@ -116,6 +119,10 @@ impl Toy {
         mem.set_regions(vec![all]).unwrap_or_else(|_| unreachable!("one whole region fits"));
     }
 
+    fn keep(&mut self, value: u64) {
+        self.cmos = mix(self.cmos, value);
+    }
+
     fn print(&mut self, icount: u64, bytes: &[u8]) {
         for &byte in bytes {
             self.world.outputs.push((icount, Output::Serial { port: 0, byte }));
@@ -136,6 +143,7 @@ impl Toy {
             b'x' => self.world.request = Some(Request::Exit(3)),
             b't' => {
                 let now = source.host_clock(icount);
+                self.keep(now);
                 self.print(icount, format!("[{now}]").as_bytes());
             }
             b'z' => (self.halted, self.dead) = (true, true),
@@ -143,6 +151,10 @@ impl Toy {
         }
         None
     }
+}
+
+fn mix(state: u64, value: u64) -> u64 {
+    (state.rotate_left(7) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Board for Toy {
@@ -168,7 +180,7 @@ impl Board for Toy {
         let mut steps = 0;
         while steps < budget {
             let icount = clock.icount + steps;
-            if icount % SERIAL_STEPS == 0
+            if icount.is_multiple_of(SERIAL_STEPS)
                 && let Some(stop) = self.serial(icount, source)
             {
                 return Exit { steps, stop };
@@ -205,7 +217,9 @@ impl Board for Toy {
         ctx.set_timer(TICK, Some(now.plus(self.period)));
         self.ticks += 1;
         if self.clock {
-            self.value ^= ctx.host_clock();
+            let read = ctx.host_clock();
+            self.value ^= read;
+            self.cmos = mix(self.cmos, read);
         }
         if self.say {
             ctx.emit(Output::Serial { port: 0, byte: b'a' + (self.value >> 40) as u8 % 26 });
@@ -214,7 +228,8 @@ impl Board for Toy {
         self.left = self.busy;
     }
 
-    fn input(&mut self, input: &Input, _mem: &mut Memory, _source: &mut dyn Source, _clock: Clock) {
+    fn input(&mut self, input: &Input, _mem: &mut Memory, _source: &mut dyn Source, clock: Clock) {
+        self.keep(clock.virtual_ns(clock.icount));
         match input {
             Input::Serial { bytes, .. } => {
                 let room = FIFO - self.fifo.len();

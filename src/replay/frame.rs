@@ -184,7 +184,7 @@ impl<R: std::io::Read> Frames<R> {
     ///
     /// # Errors
     /// [`LogError`] for a damaged frame or when the file cannot be read.
-    pub fn next(&mut self) -> Result<Next, LogError> {
+    pub fn read_next(&mut self) -> Result<Next, LogError> {
         let offset = self.offset;
         let damaged = |what| Err(LogError::Damaged { offset, what });
         let mut header = [0; FRAME_HEADER];

@@ -181,7 +181,7 @@ impl Recording {
     /// [`LogError`] when it is damaged or of another version.
     pub fn read(input: impl std::io::Read) -> Result<Self, LogError> {
         let mut frames = Frames::open(input)?;
-        let first = match frames.next()? {
+        let first = match frames.read_next()? {
             Next::Frame(f) if f.kind == Kind::Header => f,
             Next::Frame(f) => return Err(LogError::Damaged { offset: f.offset, what: "the first frame" }),
             Next::End | Next::Cut(_) => return Err(LogError::CutInHeader),
@@ -192,7 +192,7 @@ impl Recording {
         let mut coder = Coder::default();
         let mut last = first.offset;
         let ending = loop {
-            let frame = match frames.next()? {
+            let frame = match frames.read_next()? {
                 Next::Frame(frame) => frame,
                 Next::Cut(offset) => break Ending::Cut(offset),
                 Next::End => break Ending::NoEnd,

@@ -115,11 +115,18 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     /// # Errors
     /// What the log's file answers; what was written before is a valid recording.
     pub fn run(&mut self, max_icount: u64) -> std::io::Result<Ended> {
-        let reason = loop {
+        let mut reason = loop {
             if let Some(reason) = self.round(max_icount)? {
                 break reason;
             }
         };
+        // The end is at a settled moment, as everything in the log.
+        let here = self.runner.at().icount;
+        if !reason.by_guest()
+            && let Event::End(by_guest) = self.with_source(|runner, source| runner.advance(here, source))?
+        {
+            reason = by_guest;
+        }
         self.show();
         self.outside.flush();
         let at = self.runner.at();
