@@ -563,6 +563,7 @@ mod code {
     pub const MOVQ_STORE_MM: &[u8] = &[0x0f, 0x7f, 0x0e];
     pub const PUNPCKLBW_MM_MEM: &[u8] = &[0x0f, 0x60, 0x0e];
     pub const CVTPI2PS: &[u8] = &[0x0f, 0x2a, 0xca];
+    pub const CVTPI2PS_MEM: &[u8] = &[0x0f, 0x2a, 0x0e];
     pub const CVTPI2PD_MEM: &[u8] = &[0x66, 0x0f, 0x2a, 0x0e];
     pub const CVTPS2PI: &[u8] = &[0x0f, 0x2d, 0xca];
     pub const MOVDQ2Q: &[u8] = &[0xf2, 0x0f, 0xd6, 0xca];
@@ -679,9 +680,11 @@ fn mmx_instructions_take_the_x87_registers() {
         assert_eq!(m.step(code), Ok(()));
         assert_eq!((m.cpu.x87.status, m.cpu.x87.used), (0, 0xff), "{code:x?}");
     }
-    let mut m = dirty();
-    assert_eq!(m.step(CVTPI2PD_MEM), Ok(()));
-    assert_eq!((m.cpu.x87.status, m.cpu.x87.used), (5 << 11, 0x21), "no MMX register in it");
+    for code in [CVTPI2PD_MEM, CVTPI2PS_MEM] {
+        let mut m = dirty();
+        assert_eq!(m.step(code), Ok(()));
+        assert_eq!((m.cpu.x87.status, m.cpu.x87.used), (5 << 11, 0x21), "{code:x?} has no MMX register");
+    }
     // A fault leaves the x87 as it was.
     let mut m = dirty();
     m.cpu.regs[usize::from(gpr::RSI)] = 1 << 63;
@@ -784,17 +787,21 @@ fn mxcsr_has_no_upper_bits() {
 #[test]
 fn masked_stores_touch_the_chosen_bytes_only() {
     let mut m = Machine::new();
-    // The last bytes of the address space's canonical low half: only the first two are mapped
-    // canonical.
     m.cpu.vectors[1].set_xmm(0x1110_0f0e_0d0c_0b0a_0908_0706_0504_0302);
-    for (mask, result) in
-        [(0x80u128, Ok(())), (0x80 << 8, Err(Trap::GP)), (0x80 | 0x80 << 120, Err(Trap::GP))]
+    m.cpu.vectors[2].set_xmm(0x80);
+    // The whole operand must be canonical.
+    for (rdi, result) in [((1 << 47) - 16, Ok(())), ((1 << 47) - 15, Err(Trap::GP)), (u64::MAX << 47, Ok(()))]
     {
-        let end = (1u64 << 47) - 1;
-        m.cpu.regs[usize::from(gpr::RDI)] = end;
-        m.cpu.vectors[2].set_xmm(mask);
-        assert_eq!(m.step(MASKMOVDQU), result, "{mask:x}");
+        m.cpu.regs[usize::from(gpr::RDI)] = rdi;
+        assert_eq!(m.step(MASKMOVDQU), result, "{rdi:x}");
     }
+    // With alignment checks on, MASKMOVQ's must be aligned; MASKMOVDQU's need not.
+    m.cpu.cpl = 3;
+    m.cpu.cr0 |= cr0::AM;
+    m.cpu.rflags |= 1 << 18;
+    m.cpu.regs[usize::from(gpr::RDI)] = DATA + 4;
+    assert_eq!(m.step(MASKMOVQ), Err(Trap::AC));
+    assert_eq!(m.step(MASKMOVDQU), Ok(()));
     m.cpu.regs[usize::from(gpr::RDI)] = DATA + 0xfff;
     m.cpu.vectors[2].set_xmm(0x80ff_007f << 32 | 0x8000_0080);
     m.mem.write(DATA + 0xfff, &[0xaa; 16]);

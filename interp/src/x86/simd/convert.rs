@@ -177,20 +177,6 @@ fn from_mm<O: Computed>(ex: &mut Exec<'_>, op: &Op) -> Done {
     Ok(Flow::Next)
 }
 
-/// CVTPI2PS from memory: the manual's text makes the transition to MMX state, and looks at
-/// pending x87 exceptions, whatever the source is; only that of CVTPI2PD excepts memory.
-fn pi2ps_m(ex: &mut Exec<'_>, op: &Op) -> Done {
-    ex.check_sse()?;
-    ex.mmx_begin()?;
-    let b = ex.load::<u64>(op)?;
-    let mut c = ex.compute();
-    let v = Pi2ps::compute(ex.xmm(op.r0), b.into(), 0, &mut c);
-    ex.settle(&c)?;
-    ex.mmx_state();
-    ex.set_xmm(op.r0, v);
-    Ok(Flow::Next)
-}
-
 /// The handler for `ins`, if it is here.
 pub fn select(ins: &Instruction) -> Option<Handler> {
     use Mnemonic::*;
@@ -219,7 +205,9 @@ pub fn select(ins: &Instruction) -> Option<Handler> {
         Cvttps2pi => select_to_mm::<Ps2pi<true>>(ins),
         Cvtpd2pi => select_to_mm::<Pd2dq<false>>(ins),
         Cvttpd2pi => select_to_mm::<Pd2dq<true>>(ins),
-        Cvtpi2ps if memory => Some(pi2ps_m),
+        // The manual makes the transition to MMX state whatever CVTPI2PS reads; processors do not
+        // for memory, as with CVTPI2PD, and neither look at pending x87 exceptions then.
+        Cvtpi2ps if memory => narrow::<Pi2ps, u64>(ins),
         Cvtpi2ps => Some(from_mm::<Pi2ps>),
         Cvtpi2pd if memory => narrow::<Dq2pd, u64>(ins),
         Cvtpi2pd => Some(from_mm::<Dq2pd>),

@@ -4,7 +4,7 @@ use super::pack::{Lane, Pack};
 use super::shape::{Done, narrow64, table, whole, xmm};
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::op::{Handler, Op};
-use crate::x86::regs::gpr;
+use crate::x86::regs::{gpr, seg};
 use crate::x86::trap::Trap;
 use crate::x86::word::Word;
 use iced_x86::{Instruction, Mnemonic, OpKind};
@@ -257,25 +257,32 @@ fn byte_signs(v: u64) -> u32 {
     (bits.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
-/// MASKMOVQ and MASKMOVDQU: a store of the bytes whose mask has its top bit set. The manual
-/// leaves open whether a byte that is not written can fault; here it cannot.
+/// MASKMOVQ and MASKMOVDQU: a store of the bytes whose mask has its top bit set. Segment limit,
+/// canonical form and (MASKMOVQ) alignment are those of the whole operand. The manual leaves
+/// open whether the page of a byte that is not written can fault; here it cannot.
 fn masked_store(ex: &mut Exec<'_>, op: &Op, data: &[u8], mask: &[u8]) -> Result<(), Trap> {
+    let size = data.len() as u64;
     let rdi = ex.cpu.regs[usize::from(gpr::RDI)];
-    let offset = |i: usize| {
-        let off = rdi.wrapping_add(i as u64);
-        match op.addrsize {
-            8 => off,
-            4 => off & 0xffff_ffff,
-            _ => off & 0xffff,
-        }
+    let offset = match op.addrsize {
+        8 => rdi,
+        4 => rdi & 0xffff_ffff,
+        _ => rdi & 0xffff,
     };
+    let first = ex.linear(op.seg, offset, size, true)?;
+    let last = first.wrapping_add(size - 1);
+    if ex.cpu.long_mode() && !(Exec::canonical(first) && Exec::canonical(last)) {
+        return Err(if op.seg == seg::SS { Trap::SS } else { Trap::GP });
+    }
+    if size == 8 && first & 7 != 0 && ex.cpu.alignment_checked() {
+        return Err(Trap::AC);
+    }
     let chosen = || (0..data.len()).filter(|&i| mask[i] & 0x80 != 0);
+    let at = |ex: &Exec<'_>, i: usize| ex.wrap(first.wrapping_add(i as u64));
     for i in chosen() {
-        let lin = ex.linear(op.seg, offset(i), 1, true)?;
-        ex.check_write(op.seg, lin, 1)?;
+        ex.check_write(op.seg, at(ex, i), 1)?;
     }
     for i in chosen() {
-        ex.write(op.seg, offset(i), data[i])?;
+        ex.write_lin(op.seg, at(ex, i), data[i])?;
     }
     Ok(())
 }
