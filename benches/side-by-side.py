@@ -43,7 +43,8 @@ GUESTS = {
 
 
 def bail(text):
-    sys.exit(f"side-by-side.py: {text}")
+    print(f"side-by-side.py: {text}", file=sys.stderr)
+    sys.exit(2)
 
 
 def cpu_seconds(pid):
