@@ -30,10 +30,8 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
         (
             End::Exception { vector: 14, error: e, cr2: a },
             End::Exception { vector: 14, error: f, cr2: b },
-        ) if a != b && (e == f || size > 16) => {
-            if a.abs_diff(b) < size.max(16) as u64 {
-                return Some("which byte of an operand faults");
-            }
+        ) if a != b && (e == f || size > 16) && a.abs_diff(b) < size.max(16) as u64 => {
+            return Some("which byte of an operand faults");
         }
         _ => {}
     }
