@@ -22,10 +22,11 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
         {
             return Some("an operand that is outside of the segment's limit and not mapped");
         }
-        (End::Exception { vector: 13, error: 0, .. }, End::Exception { vector: 12, error: 0, .. })
-            if memory && size >= 16 =>
-        {
-            return Some("misaligned vector operand outside of the stack segment's limit");
+        (
+            End::Exception { vector: 12 | 13, error: 0, .. },
+            End::Exception { vector: 12 | 13, error: 0, .. },
+        ) if host.end != subject.end && memory && size >= 16 => {
+            return Some("misaligned operand outside of the stack segment");
         }
         (
             End::Exception { vector: 14, error: e, cr2: a },
