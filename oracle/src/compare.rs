@@ -52,14 +52,14 @@ fn tested(case: &Case) -> Instruction {
     forms::decode(case.mode, &case.code[case.lead..], case.state.rip + case.lead as u64)
 }
 
-/// Linux sets the "present" bit of the error code for every address of its own half, so as not
-/// to show which pages it has.
+/// Linux sets the "present" bit of the error code for every address of its own half and of the
+/// last page before it, so as not to show which pages it has.
 fn same_fault(host: End, subject: End) -> bool {
     match (host, subject) {
         (
             End::Exception { vector: 14, error: e, cr2: a },
             End::Exception { vector: 14, error: f, cr2: b },
-        ) => a == b && a >> 63 != 0 && e & !1 == f & !1,
+        ) => a == b && a >= 0x7fff_ffff_f000 && e & !1 == f & !1,
         _ => false,
     }
 }

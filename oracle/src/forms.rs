@@ -96,6 +96,10 @@ impl Form {
 pub struct Forms {
     /// To test.
     pub list: Vec<Form>,
+    /// Bytes that are no instruction are tested too.
+    pub invalid: bool,
+    /// Only what means the same to a CPU that is not in long mode.
+    pub legacy: bool,
     /// Not tested: the reason, and the encodings.
     pub skipped: BTreeMap<String, Vec<Code>>,
 }
@@ -103,7 +107,8 @@ pub struct Forms {
 impl Forms {
     /// The forms that a host with `features` can run and whose mnemonic contains `only`.
     pub fn new(features: &[CpuidFeature], only: Option<&str>) -> Forms {
-        let mut forms = Forms { list: Vec::new(), skipped: BTreeMap::new() };
+        let mut forms =
+            Forms { list: Vec::new(), invalid: only.is_none(), legacy: false, skipped: BTreeMap::new() };
         let base = &FEATURES[..6];
         for code in Code::values() {
             let op = code.op_code();
@@ -147,6 +152,20 @@ impl Forms {
             }
         }
         forms
+    }
+}
+
+impl Forms {
+    /// Without 64-bit mode, and without far branches, which could lead into it.
+    pub fn into_legacy(mut self) -> Forms {
+        self.legacy = true;
+        self.list.retain(|f| {
+            let text = f.code.op_code().instruction_string();
+            let far = text.contains("m16:") || text.contains("ptr16:");
+            let load = matches!(f.code.flow_control(), FlowControl::Next);
+            f.mode != Mode::Bits64 && (!far || load) && f.code.mnemonic() != iced_x86::Mnemonic::Retf
+        });
+        self
     }
 }
 

@@ -10,7 +10,8 @@ use crate::rng::Rng;
 use crate::state::{Case, Mode, Patch, State, seg};
 use crate::values::{self, Element};
 use iced_x86::{
-    ConstantOffsets, Decoder, DecoderOptions, Instruction, InstructionInfoFactory, OpKind, Register,
+    ConstantOffsets, Decoder, DecoderError, DecoderOptions, Instruction, InstructionInfoFactory, OpKind,
+    Register,
 };
 
 /// A case being made.
@@ -36,12 +37,51 @@ pub struct Draft {
 /// Makes case `number` of `seed`.
 pub fn case(forms: &Forms, seed: u64, number: u64) -> Case {
     let mut rng = Rng::new(seed, number);
+    if forms.invalid && rng.percent(2) {
+        return invalid(&mut rng, forms.legacy, number);
+    }
     loop {
         let form = rng.pick(&forms.list);
         if let Some(c) = draft(&mut rng, form, number) {
             return c;
         }
     }
+}
+
+/// A case whose bytes are no instruction: it ends with #UD, or with #GP where it is too long.
+fn invalid(rng: &mut Rng, legacy: bool, number: u64) -> Case {
+    let mode = rng.pick(if legacy { &Mode::ALL[..2] } else { &Mode::ALL });
+    let code_addr = CODE.addr + 0x400 + rng.below(CODE.len - 0x800);
+    let ip = code_addr - code_base(mode);
+    let code = loop {
+        let mut b = Vec::new();
+        for _ in 0..rng.below(4) {
+            b.push(rng.pick(&[0xf0, 0xf0, 0x66, 0xf2, 0xf3, 0x2e, 0x67, 0x48]));
+        }
+        let at = b.len();
+        if rng.percent(70) {
+            b.push(0x0f);
+        }
+        b.extend(rng.bits().to_le_bytes());
+        b.extend(rng.bits().to_le_bytes());
+        b.truncate(15);
+        let mut d = Decoder::with_ip(mode.bits(), &b, ip, DecoderOptions::NONE);
+        // The vector prefixes belong to instructions that the host may have.
+        let vector = matches!(b[at], 0x62 | 0xc4 | 0xc5 | 0x8f);
+        let none = d.decode().is_invalid() && d.last_error() == DecoderError::InvalidInstruction;
+        if none && !vector {
+            break b;
+        }
+    };
+    let nop = forms::decode(mode, &[0x90], ip);
+    let mut state = random_state(rng, mode, &nop);
+    state.rflags &= !(1 << 8);
+    state.rip = ip;
+    let (bytes, i) = (code.clone(), nop);
+    let mut d =
+        Draft { rng: rng.clone(), mode, bytes, i, addr: code_addr, lead: 0, state, patches: Vec::new() };
+    d.narrow();
+    Case { number, mode, code, code_addr, lead: 0, state: d.state, patches: Vec::new() }
 }
 
 fn draft(rng: &mut Rng, form: Form, number: u64) -> Option<Case> {

@@ -12,8 +12,8 @@ use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{Activity, Segment, Shadow, TableRegister, X87, cr0, cr4, efer};
 use dejavm_interp::x86::{Cpu, Interpreter, X86Bus};
 
-/// Linear address of physical address 0 for the kernel.
-const KERNEL: u64 = 0xffff_8880_0000_0000;
+/// Linear address of physical address 0 for the kernel, in long mode and in legacy mode.
+const KERNEL: [u64; 2] = [0xffff_8880_0000_0000, 0xd5a0_0000];
 const PML4: u64 = 0x1000;
 const PDPT_LOW: u64 = 0x2000;
 const PD_LOW: u64 = 0x3000;
@@ -77,38 +77,47 @@ pub struct Interp {
     mem: Memory,
     background: Vec<u8>,
     descriptors: Vec<u64>,
+    legacy: bool,
     dirty_code: (u64, usize),
 }
 
 impl Interp {
-    /// Sets up the guest.
-    pub fn new() -> Result<Self, String> {
+    /// Sets up the guest: a program under a 64-bit kernel, or, `legacy`, under a 32-bit one with
+    /// PAE paging.
+    pub fn new(legacy: bool) -> Result<Self, String> {
+        let kernel = KERNEL[usize::from(legacy)];
         let mut mem = Memory::new(MEMORY).map_err(|e| e.to_string())?;
         mem.set_regions(vec![Region { start: 0, len: MEMORY, offset: 0, writable: true }])
             .map_err(|e| e.to_string())?;
-        let descriptors = global_descriptors();
-        if !load_tables(&mut mem, &descriptors) {
+        let descriptors = global_descriptors(legacy);
+        if !load_tables(&mut mem, &descriptors, legacy) {
             return Err("the guest's tables lie outside of its memory".into());
         }
         let mut cpu = Cpu::new(Model::Max, 0, true);
         cpu.cr0 = cr0::PE | cr0::MP | cr0::ET | cr0::NE | cr0::WP | cr0::AM | cr0::PG;
         cpu.cr3 = PML4;
         cpu.cr4 = cr4::PAE | cr4::PGE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::FSGSBASE;
-        cpu.msrs.efer = efer::SCE | efer::LME | efer::LMA | efer::NXE;
+        cpu.msrs.efer = if legacy {
+            cpu.pdptrs = [PD_LOW | 1, 0, 0, PD_HIGH | 1];
+            efer::NXE
+        } else {
+            efer::SCE | efer::LME | efer::LMA | efer::NXE
+        };
         let limit = (descriptors.len() * 8 - 1) as u16;
-        cpu.gdtr = TableRegister { base: KERNEL + GDT, limit };
-        cpu.idtr = TableRegister { base: KERNEL + IDT, limit: 0xfff };
+        cpu.gdtr = TableRegister { base: kernel + GDT, limit };
+        cpu.idtr = TableRegister { base: kernel + IDT, limit: if legacy { 0x7ff } else { 0xfff } };
         let system = |selector, base, limit, kind| Segment {
             selector,
             rights: 0x80u16 | kind,
-            base: KERNEL + base,
+            base: kernel + base,
             limit,
         };
         cpu.segs[6] = system(gdt::LDT, LDT_AT, u32::from(LDT_ENTRIES) * 8 - 1, 2);
         cpu.segs[7] = system(gdt::TSS, TSS, 0x67, 0xb);
         let background = layout::background();
         let dirty_code = (place(CODE), CODE.len as usize);
-        let mut i = Interp { engine: Interpreter::new(), cpu, mem, background, descriptors, dirty_code };
+        let mut i =
+            Interp { engine: Interpreter::new(), cpu, mem, background, descriptors, legacy, dirty_code };
         i.clean();
         Ok(i)
     }
@@ -204,7 +213,8 @@ impl Interp {
     fn exception(&self, vector: u8, out: &mut Outcome) {
         let word = |n: u64| {
             let mut b = [0; 8];
-            self.mem.read(STACK_TOP - 8 * n, &mut b);
+            let size = if self.legacy { 4 } else { 8 };
+            self.mem.read(STACK_TOP - size * n, &mut b[..size as usize]);
             u64::from_le_bytes(b)
         };
         self.store(&mut out.state);
@@ -222,7 +232,8 @@ impl Interp {
 
 impl Subject for Interp {
     fn name(&self) -> String {
-        "DejaVM's interpreter".into()
+        let under = if self.legacy { "legacy" } else { "long" };
+        format!("DejaVM's interpreter in {under} mode")
     }
 
     fn run(&mut self, case: &Case, out: &mut Outcome) -> Result<(), Failure> {
@@ -250,7 +261,7 @@ impl Subject for Interp {
         };
         match stop {
             Stop::Halted if self.cpu.cpl == 0 => {
-                let vector = (self.cpu.rip() - KERNEL - HANDLERS) / HANDLER_STEP;
+                let vector = (self.cpu.rip() - KERNEL[usize::from(self.legacy)] - HANDLERS) / HANDLER_STEP;
                 self.exception(vector as u8, out);
             }
             Stop::Unimplemented(what) => return Err(Failure::Unimplemented(what)),
@@ -273,7 +284,8 @@ fn place(w: Window) -> u64 {
 }
 
 /// Linux's GDT. The descriptors of 64-bit system segments take two entries.
-fn global_descriptors() -> Vec<u64> {
+fn global_descriptors(legacy: bool) -> Vec<u64> {
+    let kernel = KERNEL[usize::from(legacy)];
     let mut d = vec![0; 16];
     d[1] = 0x00cf_9b00_0000_ffff;
     d[2] = 0x00af_9b00_0000_ffff;
@@ -282,7 +294,7 @@ fn global_descriptors() -> Vec<u64> {
     d[5] = 0x00cf_f300_0000_ffff;
     d[6] = 0x00af_fb00_0000_ffff;
     let system = |base: u64, limit: u64, kind: u64| {
-        let a = KERNEL + base;
+        let a = kernel + base;
         [limit | (a & 0xff_ffff) << 16 | (0x80 | kind) << 40 | (a >> 24 & 0xff) << 56, a >> 32]
     };
     d[8..10].copy_from_slice(&system(TSS, 0x67, 0xb));
@@ -292,7 +304,8 @@ fn global_descriptors() -> Vec<u64> {
 
 /// Puts page tables, descriptor tables, handlers and constants into memory. False when one of
 /// them does not lie in memory.
-fn load_tables(mem: &mut Memory, descriptors: &[u64]) -> bool {
+fn load_tables(mem: &mut Memory, descriptors: &[u64], legacy: bool) -> bool {
+    let kernel = KERNEL[usize::from(legacy)];
     let mut loaded = true;
     let mut put = |at: u64, v: u64| {
         loaded &= mem.load(at, &v.to_le_bytes());
@@ -301,9 +314,16 @@ fn load_tables(mem: &mut Memory, descriptors: &[u64]) -> bool {
     const USER: u64 = 0x67;
     const SUPERVISOR: u64 = 0x63;
     const NX: u64 = 1 << 63;
-    put(PML4, PDPT_LOW | USER);
-    put(PML4 + (KERNEL >> 39 & 511) * 8, PDPT_HIGH | SUPERVISOR);
-    put(PDPT_LOW, PD_LOW | USER);
+    if legacy {
+        // The root is the page-directory-pointer table, whose entries have no rights.
+        put(PML4, PD_LOW | 1);
+        put(PML4 + (kernel >> 30) * 8, PD_HIGH | 1);
+    } else {
+        put(PML4, PDPT_LOW | USER);
+        put(PML4 + (kernel >> 39 & 511) * 8, PDPT_HIGH | SUPERVISOR);
+        put(PDPT_LOW, PD_LOW | USER);
+        put(PDPT_HIGH + (kernel >> 30 & 511) * 8, PD_HIGH | SUPERVISOR);
+    }
     let mut tables: Vec<u64> = Vec::new();
     for (w, phys) in PLACES {
         let pd = w.addr >> 21;
@@ -323,10 +343,9 @@ fn load_tables(mem: &mut Memory, descriptors: &[u64]) -> bool {
             put(pt + index * 8, (phys + page * layout::PAGE) | rights);
         }
     }
-    put(PDPT_HIGH + (KERNEL >> 30 & 511) * 8, PD_HIGH | SUPERVISOR);
-    put(PD_HIGH + (KERNEL >> 21 & 511) * 8, PT_HIGH | SUPERVISOR);
+    put(PD_HIGH + (kernel >> 21 & 511) * 8, PT_HIGH | SUPERVISOR);
     for page in 0..KERNEL_PAGES {
-        put(PT_HIGH + page * 8, page * layout::PAGE | SUPERVISOR);
+        put(PT_HIGH + (kernel >> 12 & 511) * 8 + page * 8, page * layout::PAGE | SUPERVISOR);
     }
     for (n, d) in descriptors.iter().enumerate() {
         put(GDT + n as u64 * 8, *d);
@@ -334,17 +353,22 @@ fn load_tables(mem: &mut Memory, descriptors: &[u64]) -> bool {
     for s in LDT {
         put(LDT_AT + u64::from(s.index) * 8, s.descriptor());
     }
+    let code = if legacy { gdt::KERNEL_CS32 } else { gdt::KERNEL_CS };
     for vector in 0..256 {
-        let to = KERNEL + HANDLERS + vector * HANDLER_STEP;
+        let to = kernel + HANDLERS + vector * HANDLER_STEP;
         let dpl = if vector == 3 || vector == 4 { 3 } else { 0 };
-        let low = to & 0xffff
-            | u64::from(gdt::KERNEL_CS) << 16
-            | (0x8e | dpl << 5) << 40
-            | (to >> 16 & 0xffff) << 48;
-        put(IDT + vector * 16, low);
-        put(IDT + vector * 16 + 8, to >> 32);
+        let low = to & 0xffff | u64::from(code) << 16 | (0x8e | dpl << 5) << 40 | (to >> 16 & 0xffff) << 48;
+        if legacy {
+            put(IDT + vector * 8, low);
+        } else {
+            put(IDT + vector * 16, low);
+            put(IDT + vector * 16 + 8, to >> 32);
+        }
     }
-    put(TSS + 4, KERNEL + STACK_TOP);
+    put(TSS + 4, kernel + STACK_TOP);
+    if legacy {
+        put(TSS + 8, gdt::KERNEL_DS.into());
+    }
     loaded &= mem.load(TSS + 0x66, &0x68u16.to_le_bytes());
     loaded &= mem.load(HANDLERS, &[0xf4; 0x200]);
     loaded & mem.load(place(CONST), &layout::constants())

@@ -38,6 +38,9 @@ struct Args {
     /// Print what was not implemented and where undefined results differ.
     #[arg(long, short)]
     verbose: bool,
+    /// The guest is a 32-bit kernel's program; only what means the same there is run.
+    #[arg(long)]
+    legacy: bool,
     /// Compare the host with itself: tests the test.
     #[arg(long)]
     against_itself: bool,
@@ -75,8 +78,11 @@ fn run(args: &Args) -> Result<bool, String> {
     let native = std::rc::Rc::new(std::cell::RefCell::new(Native::new()?));
     let mut host = Again(native.clone());
     let mut subject: Box<dyn Subject> =
-        if args.against_itself { Box::new(Again(native)) } else { Box::new(Interp::new()?) };
-    let forms = Forms::new(&native::features(), args.only.as_deref());
+        if args.against_itself { Box::new(Again(native)) } else { Box::new(Interp::new(args.legacy)?) };
+    let mut forms = Forms::new(&native::features(), args.only.as_deref());
+    if args.legacy {
+        forms = forms.into_legacy();
+    }
     if forms.list.is_empty() {
         return Err("no instruction is left to test".into());
     }

@@ -22,23 +22,22 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
         {
             return Some("an operand that is outside of the segment's limit and not mapped");
         }
-        (End::Exception { vector: 13, error: 0, .. }, End::Exception { vector: 12, error: 0, .. })
-            if memory && size >= 16 =>
-        {
-            return Some("misaligned vector operand outside of the stack segment's limit");
+        (
+            End::Exception { vector: 12 | 13, error: 0, .. },
+            End::Exception { vector: 12 | 13, error: 0, .. },
+        ) if host.end != subject.end && memory && size >= 16 => {
+            return Some("misaligned operand outside of the stack segment");
         }
         (
             End::Exception { vector: 14, error: e, cr2: a },
             End::Exception { vector: 14, error: f, cr2: b },
-        ) if e == f && a != b => {
-            if a.abs_diff(b) < size.max(16) as u64 {
-                return Some("which byte of an operand faults");
-            }
+        ) if a != b && (e == f || size > 16) && a.abs_diff(b) < size.max(16) as u64 => {
+            return Some("which byte of an operand faults");
         }
         _ => {}
     }
     match i.mnemonic() {
-        M::Maskmovq | M::Maskmovdqu if matches!(host.end, End::Exception { vector: 14, .. }) => {
+        M::Maskmovq | M::Maskmovdqu if matches!(host.end, End::Exception { vector: 14 | 17, .. }) => {
             Some("faults of MASKMOV for bytes that are not selected")
         }
         M::Call if faulted(host) && faulted(subject) => Some("CALL: which of several faults comes first"),
@@ -54,6 +53,18 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
                 && faulted(host) =>
         {
             Some("bytes that PUSH of a segment register writes")
+        }
+        M::Bt | M::Btc | M::Btr | M::Bts if memory && faulted(host) && faulted(subject) => {
+            Some("whether an effective address without its segment's base has to be canonical")
+        }
+        M::Fxsave | M::Fxsave64 | M::Fxrstor | M::Fxrstor64
+            if matches!(host.end, End::Exception { vector: 14, .. }) =>
+        {
+            Some("whether the end of FXSAVE's area, which has no contents, is accessed")
+        }
+        // As with the transition to MMX state, which it need not make.
+        M::Cvtpi2ps | M::Cvtpi2pd if memory && matches!(subject.end, End::Exception { vector: 16, .. }) => {
+            Some("whether CVTPI2PS of memory waits for x87 exceptions")
         }
         M::Ud0 | M::Ud1 => Some("whether UD0 and UD1 fetch a ModRM operand"),
         M::Retf if faulted(host) && faulted(subject) => Some("RETF: which of several faults comes first"),
