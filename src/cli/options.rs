@@ -26,7 +26,8 @@ pub fn machine(a: &MachineArgs) -> Result<(MachineConfig, Images), String> {
         "q35" | "virt" => return Err(format!("--machine {}: not available in this version", a.machine)),
         other => return Err(format!("--machine {other}: unknown machine (pc)")),
     };
-    let cpu = a.cpu.clone().unwrap_or_else(|| "qemu64".to_owned());
+    let usual = if arch == Arch::I386 { "pentium3" } else { "qemu64" };
+    let cpu = a.cpu.clone().unwrap_or_else(|| usual.to_owned());
     if !CPU_MODELS.iter().any(|m| m.0 == cpu) {
         let names: Vec<&str> = CPU_MODELS.iter().map(|m| m.0).collect();
         return Err(format!("--cpu {cpu}: unknown CPU model ({})", names.join(", ")));
