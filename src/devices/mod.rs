@@ -6,6 +6,17 @@
 //! is a snapshot.
 #![forbid(unsafe_code)]
 
+pub mod acpi_pm;
+pub mod debug;
+pub mod hpet;
+pub mod ioapic;
+pub mod lapic;
+pub mod pci;
+pub mod pic;
+pub mod pit;
+pub mod rtc;
+pub mod uart;
+
 use crate::machine::events::{EventQueue, TimerId};
 use crate::machine::time::VirtNs;
 use crate::replay::{Output, Source};
@@ -61,10 +72,10 @@ pub struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
-    /// Sets the level of an interrupt line.
+    /// Sets the level of an interrupt line. The board routes it right after the call and asks for
+    /// attention when that changes what a CPU sees.
     pub fn set_line(&mut self, line: Line, level: bool) {
         self.world.lines.push((line, level));
-        self.world.attention = true;
     }
 
     /// Sets the one deadline of `timer`, or cancels it.
@@ -89,8 +100,32 @@ impl Ctx<'_> {
         self.source.host_clock(self.icount)
     }
 }
-pub mod ioapic;
-pub mod lapic;
-pub mod pic;
-pub mod pit;
-pub mod uart;
+
+/// What all devices have in common, for the boards and for the conformance tests.
+pub trait Device: Clone + Serialize + serde::de::DeserializeOwned {
+    /// Reads `size` bytes (1, 2, 4 or 8) at `addr`: a port, or an offset into the device's
+    /// memory. What does not exist reads as all ones or zero, as the device has it.
+    fn read(&mut self, ctx: &mut Ctx<'_>, addr: u64, size: u8) -> u64;
+
+    /// Writes `size` bytes at `addr`.
+    fn write(&mut self, ctx: &mut Ctx<'_>, addr: u64, size: u8, value: u64);
+
+    /// One of the device's timers fired.
+    fn timer(&mut self, _ctx: &mut Ctx<'_>, _timer: TimerId) {}
+
+    /// Back to the state after a reset. The board cancels the timers and lowers the lines.
+    fn reset(&mut self);
+}
+
+/// Splits a wide read of a device whose registers are bytes, lowest address first (as the ISA
+/// bus does for 8-bit devices).
+pub fn read_bytes(addr: u64, size: u8, mut read: impl FnMut(u64) -> u8) -> u64 {
+    (0..u64::from(size)).fold(0, |v, i| v | u64::from(read(addr.wrapping_add(i))) << (8 * i))
+}
+
+/// Splits a wide write of a device whose registers are bytes, lowest address first.
+pub fn write_bytes(addr: u64, size: u8, value: u64, mut write: impl FnMut(u64, u8)) {
+    for i in 0..u64::from(size) {
+        write(addr.wrapping_add(i), (value >> (8 * i)) as u8);
+    }
+}

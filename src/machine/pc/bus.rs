@@ -1,12 +1,18 @@
 //! What lies at which port and address.
 
 use super::Devices;
-use crate::devices::{Ctx, Line, Request};
+use super::lines;
+use super::memory::shadow_write;
+use crate::devices::pci::{self, chipset};
+use crate::devices::{Ctx, Device, Request, acpi_pm, debug, hpet, ioapic, lapic, pic, pit};
 use crate::machine::time::VirtNs;
-use crate::replay::{Output, Source};
+use crate::replay::Source;
 use dejavm_interp::engine::{At, Bus, Clock};
 use dejavm_interp::mem::{Memory, PhysAddr};
 use dejavm_interp::x86::X86Bus;
+
+/// First ports of COM1 to COM4.
+const COM_PORTS: [u64; 4] = [0x3f8, 0x2f8, 0x3e8, 0x2e8];
 
 /// The devices as a CPU sees them during a run.
 pub(super) struct PcBus<'a> {
@@ -32,31 +38,45 @@ impl PcBus<'_> {
             source: self.source,
         };
         let result = f(self.devices, &mut ctx);
+        self.devices.route(&mut ctx);
         self.devices.world = world;
-        if self.devices.world.attention {
-            self.devices.route();
-        }
         result
     }
 }
 
+/// All ones of a size, what the bus gives where nothing answers.
+fn ones(size: u8) -> u64 {
+    u64::MAX >> (64 - 8 * u32::from(size.clamp(1, 8)))
+}
+
 impl Bus for PcBus<'_> {
-    fn mmio_read(&mut self, mem: &mut Memory, at: At, addr: PhysAddr, _size: u8) -> u64 {
-        self.device(mem, at, |d, ctx| match addr >> 12 {
-            0xfee00 => d.local_apics[at.cpu].read(ctx, addr & 0xfff).into(),
-            0xfec00 => d.io_apic.read(addr).into(),
-            _ => u64::MAX,
+    fn mmio_read(&mut self, mem: &mut Memory, at: At, addr: PhysAddr, size: u8) -> u64 {
+        self.device(mem, at, |d, ctx| {
+            let v = if d.has_apic && d.local_apics[at.cpu].claims(addr) {
+                d.local_apics[at.cpu].read(ctx, addr, size)
+            } else if addr.wrapping_sub(ioapic::spec::BASE) < ioapic::spec::SIZE && d.has_apic {
+                d.io_apic.read(ctx, addr, size)
+            } else if addr.wrapping_sub(hpet::spec::BASE) < hpet::spec::SIZE {
+                d.hpet.read(ctx, addr, size)
+            } else {
+                u64::MAX
+            };
+            v & ones(size)
         })
     }
 
-    fn mmio_write(&mut self, mem: &mut Memory, at: At, addr: PhysAddr, _size: u8, value: u64) {
-        self.device(mem, at, |d, ctx| match addr >> 12 {
-            0xfee00 => d.local_apics[at.cpu].write(ctx, addr & 0xfff, value as u32),
-            0xfec00 => {
-                d.io_apic.write(addr, value as u32);
-                ctx.world.attention = true;
+    fn mmio_write(&mut self, mem: &mut Memory, at: At, addr: PhysAddr, size: u8, value: u64) {
+        self.device(mem, at, |d, ctx| {
+            if d.has_apic && d.local_apics[at.cpu].claims(addr) {
+                d.local_apics[at.cpu].write(ctx, addr, size, value);
+            } else if addr.wrapping_sub(ioapic::spec::BASE) < ioapic::spec::SIZE && d.has_apic {
+                d.io_apic.write(ctx, addr, size, value);
+            } else if addr.wrapping_sub(hpet::spec::BASE) < hpet::spec::SIZE {
+                d.hpet.write(ctx, addr, size, value);
+                d.rewire();
+            } else {
+                shadow_write(ctx.mem, chipset::pam(&d.host_bridge), addr, size, value);
             }
-            _ => {}
         });
     }
 
@@ -65,102 +85,177 @@ impl Bus for PcBus<'_> {
     }
 }
 
-impl X86Bus for PcBus<'_> {
-    fn port_read(&mut self, mem: &mut Memory, at: At, port: u16, size: u8) -> u32 {
-        self.device(mem, at, |d, ctx| match port {
-            0x20 | 0x21 | 0xa0 | 0xa1 | 0x4d0 | 0x4d1 => d.pic.read(port).into(),
-            0x40..=0x43 | 0x61 => d.pit.read(ctx, port).into(),
-            0x3f8..=0x3ff => d.uarts[0].read(ctx, port & 7).into(),
-            0x2f8..=0x2ff => d.uarts[1].read(ctx, port & 7).into(),
-            0x3e8..=0x3ef => d.uarts[2].read(ctx, port & 7).into(),
-            0x2e8..=0x2ef => d.uarts[3].read(ctx, port & 7).into(),
-            0x71 => cmos(d.cmos_index & 0x7f, ctx.now),
-            0xe9 => 0xe9,
-            0x600 | 0x602 => 0,
-            0x604 => d.pm_control.into(),
-            0x608 => ctx.now.ticks(3_579_545) as u32 & 0xff_ffff,
-            _ => match size {
-                1 => 0xff,
-                2 => 0xffff,
-                _ => u32::MAX,
-            },
-        })
+impl Devices {
+    /// The power management registers that a port means, as the device counts them.
+    fn pm_offset(&self, port: u64) -> Option<u64> {
+        use acpi_pm::spec;
+        if self.pm_config.get8(chipset::spec::PMREGMISC) & chipset::spec::PM_ENABLE != 0 {
+            let base = u64::from(self.pm_config.get16(chipset::spec::PMBASE) & 0xffc0);
+            if let Some(at) = port.checked_sub(base).filter(|&at| at < spec::PORTS) {
+                return Some(at);
+            }
+        }
+        if let Some(at) = port.checked_sub(spec::GPE_BASE).filter(|&at| at < spec::GPE_PORTS) {
+            return Some(spec::GPE + at);
+        }
+        matches!(port, spec::APM_CONTROL | spec::APM_STATUS).then(|| spec::APM + (port & 1))
     }
 
-    fn port_write(&mut self, mem: &mut Memory, at: At, port: u16, _size: u8, value: u32) {
-        let byte = value as u8;
-        self.device(mem, at, |d, ctx| match port {
-            0x20 | 0x21 | 0xa0 | 0xa1 | 0x4d0 | 0x4d1 => {
-                d.pic.write(port, byte);
-                ctx.world.attention = true;
+    fn config(&mut self, slot: pci::Slot) -> Option<&mut pci::config::Config> {
+        match (slot.device, slot.function) {
+            (0, 0) => Some(&mut self.host_bridge),
+            (1, 0) => Some(&mut self.piix3),
+            (1, 3) => Some(&mut self.pm_config),
+            _ => None,
+        }
+    }
+
+    fn config_write(&mut self, ctx: &mut Ctx<'_>, offset: u64, size: u8, value: u32) {
+        let Some((slot, reg)) = self.pci.target(offset) else { return };
+        let pam = chipset::pam(&self.host_bridge);
+        if let Some(config) = self.config(slot) {
+            config.write(reg, size, value);
+        }
+        if chipset::pam(&self.host_bridge) != pam {
+            self.remap = true;
+            ctx.world.attention = true;
+        }
+        if (slot.device, slot.function) == (1, 0) && Self::pirq_register(reg) {
+            self.rewire();
+        }
+    }
+
+    /// Reads a port.
+    fn port_in(&mut self, ctx: &mut Ctx<'_>, port: u64, size: u8) -> u64 {
+        match port {
+            pic::spec::MASTER..=0x21 | pic::spec::SLAVE..=0xa1 | pic::spec::ELCR_MASTER..=0x4d1 => {
+                self.pic.read(ctx, port, size)
             }
-            0x40..=0x43 | 0x61 => d.pit.write(ctx, port, byte),
-            0x3f8..=0x3ff => d.uarts[0].write(ctx, port & 7, byte),
-            0x2f8..=0x2ff => d.uarts[1].write(ctx, port & 7, byte),
-            0x3e8..=0x3ef => d.uarts[2].write(ctx, port & 7, byte),
-            0x2e8..=0x2ef => d.uarts[3].write(ctx, port & 7, byte),
-            0x70 => d.cmos_index = byte,
-            0xe9 | 0x402 => ctx.emit(Output::Debug { byte }),
-            0x501 => ctx.request(Request::Exit(byte << 1 | 1)),
-            0x604 => {
-                d.pm_control = value as u16 | 1;
-                if value & 0x2000 != 0 {
-                    ctx.request(Request::PowerOff);
+            pit::spec::COUNTER0..=pit::spec::CONTROL | pit::spec::NMI_SC => self.pit.read(ctx, port, size),
+            0x70 | 0x71 => self.rtc.read(ctx, port, size),
+            PORT_92 => u64::from(self.port92),
+            debug::spec::POST | debug::spec::BOCHS | debug::spec::SEABIOS | debug::spec::EXIT => {
+                self.debug.read(ctx, port, size)
+            }
+            pci::spec::ADDRESS if size == 4 => self.pci.address().into(),
+            pci::spec::RESET_CONTROL if size == 1 => self.pci.reset_control.into(),
+            pci::spec::DATA..=0xcff => match self.pci.target(port & 3) {
+                Some((slot, reg)) => self.config(slot).map_or(u64::MAX, |c| c.read(reg, size).into()),
+                None => u64::MAX,
+            },
+            _ => {
+                if let Some(i) = COM_PORTS.iter().position(|&base| port & !7 == base) {
+                    return self.uarts[i].read(ctx, port & 7, size);
+                }
+                match self.pm_offset(port) {
+                    Some(at) => self.pm.read(ctx, at, size),
+                    None => u64::MAX,
                 }
             }
-            0xcf9 if value & 4 != 0 => ctx.request(Request::Reset),
-            _ => {}
-        });
-    }
-
-    fn acknowledge_interrupt(&mut self, _mem: &mut Memory, at: At) -> Option<u8> {
-        self.devices.world.attention = true;
-        let apic = &mut self.devices.local_apics[at.cpu];
-        if let Some(vector) = apic.acknowledge() {
-            return Some(vector);
         }
-        let legacy = at.cpu == 0 && apic.extint() && self.devices.pic.output();
-        legacy.then(|| self.devices.pic.acknowledge())
     }
 
-    fn apic_msr_read(&mut self, _mem: &mut Memory, at: At, msr: u32) -> Option<u64> {
-        (msr == 0x1b).then_some(self.devices.local_apics[at.cpu].base)
+    /// Writes a port.
+    fn port_out(&mut self, ctx: &mut Ctx<'_>, port: u64, size: u8, value: u64) {
+        match port {
+            pic::spec::MASTER..=0x21 | pic::spec::SLAVE..=0xa1 | pic::spec::ELCR_MASTER..=0x4d1 => {
+                self.pic.write(ctx, port, size, value);
+            }
+            pit::spec::COUNTER0..=pit::spec::CONTROL | pit::spec::NMI_SC => {
+                self.pit.write(ctx, port, size, value);
+            }
+            0x70 | 0x71 => self.rtc.write(ctx, port, size, value),
+            PORT_92 => self.set_port92(ctx, value as u8),
+            debug::spec::POST | debug::spec::BOCHS | debug::spec::SEABIOS | debug::spec::EXIT => {
+                self.debug.write(ctx, port, size, value);
+            }
+            pci::spec::ADDRESS if size == 4 => self.pci.set_address(value as u32),
+            pci::spec::RESET_CONTROL if size == 1 => {
+                if self.pci.set_reset_control(value as u8) {
+                    ctx.request(Request::Reset);
+                }
+            }
+            pci::spec::DATA..=0xcff => self.config_write(ctx, port & 3, size, value as u32),
+            _ => {
+                if let Some(i) = COM_PORTS.iter().position(|&base| port & !7 == base) {
+                    self.uarts[i].write(ctx, port & 7, size, value);
+                } else if let Some(at) = self.pm_offset(port) {
+                    self.pm.write(ctx, at, size, value);
+                }
+            }
+        }
     }
 
-    fn apic_msr_write(&mut self, _mem: &mut Memory, at: At, msr: u32, value: u64) -> Option<()> {
-        (msr == 0x1b).then(|| self.devices.local_apics[at.cpu].base = value)
+    /// System control port A (PIIX3, 2.5.5.2): fast reset, A20 gate.
+    fn set_port92(&mut self, ctx: &mut Ctx<'_>, v: u8) {
+        let old = std::mem::replace(&mut self.port92, v & PORT_92_A20);
+        if v & PORT_92_RESET != 0 {
+            ctx.request(Request::Reset);
+        }
+        if (old ^ v) & PORT_92_A20 != 0 {
+            self.remap = true;
+            ctx.world.attention = true;
+        }
     }
 
-    fn tpr_read(&mut self, at: At) -> u8 {
-        self.devices.local_apics[at.cpu].tpr() >> 4
-    }
-
-    fn tpr_write(&mut self, _mem: &mut Memory, at: At, tpr: u8) {
-        self.devices.local_apics[at.cpu].set_tpr(tpr << 4);
-        self.devices.world.attention = true;
-    }
-
-    fn ferr(&mut self, mem: &mut Memory, at: At, level: bool) {
-        self.device(mem, at, |_, ctx| ctx.set_line(Line(13), level));
+    /// The A20 gate is open: either of its two controls opens it.
+    pub(super) fn a20(&self) -> bool {
+        self.port92 & PORT_92_A20 != 0
     }
 }
 
-/// The real-time clock, for now: a running clock without interrupts.
-fn cmos(index: u8, now: VirtNs) -> u32 {
-    let seconds = 1_700_000_000 + now.0 / VirtNs::SECOND;
-    let bcd = |v: u64| (v / 10 * 16 + v % 10) as u32;
-    match index {
-        0 => bcd(seconds % 60),
-        2 => bcd(seconds / 60 % 60),
-        4 => bcd(seconds / 3600 % 24),
-        6 => 1,
-        7 => 0x14,
-        8 => 0x11,
-        9 => 0x23,
-        0x32 => 0x20,
-        10 => 0x26,
-        11 => 2,
-        13 => 0x80,
-        _ => 0,
+/// System control port A.
+const PORT_92: u64 = 0x92;
+const PORT_92_RESET: u8 = 1;
+/// Opens the A20 gate.
+pub(super) const PORT_92_A20: u8 = 2;
+
+impl X86Bus for PcBus<'_> {
+    fn port_read(&mut self, mem: &mut Memory, at: At, port: u16, size: u8) -> u32 {
+        self.device(mem, at, |d, ctx| (d.port_in(ctx, port.into(), size) & ones(size)) as u32)
+    }
+
+    fn port_write(&mut self, mem: &mut Memory, at: At, port: u16, size: u8, value: u32) {
+        let value = u64::from(value) & ones(size);
+        self.device(mem, at, |d, ctx| d.port_out(ctx, port.into(), size, value));
+    }
+
+    fn acknowledge_interrupt(&mut self, mem: &mut Memory, at: At) -> Option<u8> {
+        let vector = self.device(mem, at, |d, _| d.acknowledge(at.cpu));
+        // The CPU's request line has to be computed again.
+        self.devices.world.attention = true;
+        vector
+    }
+
+    fn apic_msr_read(&mut self, mem: &mut Memory, at: At, msr: u32) -> Option<u64> {
+        self.device(
+            mem,
+            at,
+            |d, ctx| {
+                if d.has_apic { d.local_apics[at.cpu].msr_read(ctx, msr) } else { None }
+            },
+        )
+    }
+
+    fn apic_msr_write(&mut self, mem: &mut Memory, at: At, msr: u32, value: u64) -> Option<()> {
+        self.device(mem, at, |d, ctx| {
+            if d.has_apic || msr == lapic::spec::MSR_TSC {
+                d.local_apics[at.cpu].msr_write(ctx, msr, value)
+            } else {
+                None
+            }
+        })
+    }
+
+    fn tpr_read(&mut self, at: At) -> u8 {
+        self.devices.local_apics[at.cpu].cr8()
+    }
+
+    fn tpr_write(&mut self, mem: &mut Memory, at: At, tpr: u8) {
+        self.device(mem, at, |d, _| d.local_apics[at.cpu].set_cr8(tpr));
+    }
+
+    fn ferr(&mut self, mem: &mut Memory, at: At, level: bool) {
+        self.device(mem, at, |_, ctx| ctx.set_line(lines::FERR, level));
     }
 }

@@ -1,21 +1,32 @@
-//! The `pc` board: what QEMU's machine of that name is to a guest, with a 440FX host bridge and a PIIX3/PIIX4 south
-//! bridge.
+//! The `pc` board: what QEMU's machine of that name is to a guest, with a 440FX host bridge and a
+//! PIIX3/PIIX4 south bridge.
+//!
+//! The board calls one device at a time, at an exact moment. After each call it routes interrupt
+//! lines and messages (`interrupts`); when that changes what a CPU sees, or the memory map
+//! changes, the engine is stopped at the end of the step and the board carries it out.
 
 mod bus;
+mod interrupts;
+pub mod lines;
 mod memory;
-mod route;
 
-pub use memory::memory;
+pub use crate::devices::rtc::RtcBase;
+pub use memory::{BIOS_MAX, memory};
 
 use super::board::Board;
 use super::events::TimerId;
-use super::loader::Start;
-use crate::devices::World;
+use super::loader::{LOW_RAM_MAX, Start};
+use crate::devices::acpi_pm::{self, AcpiPm};
+use crate::devices::debug::DebugPorts;
+use crate::devices::hpet::{self, Hpet};
 use crate::devices::ioapic::IoApic;
 use crate::devices::lapic::LocalApic;
+use crate::devices::pci::{Mechanism, chipset, config::Config};
 use crate::devices::pic::Pic;
 use crate::devices::pit::Pit;
-use crate::devices::uart::Uart;
+use crate::devices::rtc::{self, Rtc};
+use crate::devices::uart::{self, Uart};
+use crate::devices::{Ctx, Device, Request, World};
 use crate::replay::{Input, Source};
 use bus::PcBus;
 use dejavm_interp::engine::{At, Clock, Engine, Exit};
@@ -24,27 +35,15 @@ use dejavm_interp::x86::flags::bit;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::Activity;
 use dejavm_interp::x86::{Cpu, X86Bus};
+use interrupts::Wires;
 use serde::{Deserialize, Serialize};
 
-/// Names of the board's timers.
-mod timer {
-    use crate::machine::events::TimerId;
-
-    pub const PIT: TimerId = TimerId(0);
-    /// COM1 to COM4: 1 to 4.
-    pub const UART: u16 = 1;
-    /// Local APICs, by CPU.
-    pub const LOCAL_APIC: u16 = 0x100;
-}
-
-/// Where the real-time clock's time comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RtcBase {
-    /// The host's clock, read through the log.
-    Host,
-    /// This time, in seconds since 1970, at power-on, and the virtual clock from there.
-    Fixed(i64),
-}
+/// CPUID.01H:EDX.APIC.
+const CPUID_APIC: u32 = 1 << 9;
+/// CPUID.01H:ECX.x2APIC.
+const CPUID_X2APIC: u32 = 1 << 21;
+/// CPUID.01H:ECX.TSC-Deadline.
+const CPUID_TSC_DEADLINE: u32 = 1 << 24;
 
 /// What a `pc` is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,13 +68,27 @@ pub struct PcConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Devices {
     world: World,
+    wires: Wires,
+    /// What each CPU's interrupt input was set to last.
+    seen: Vec<bool>,
+    has_apic: bool,
     pic: Pic,
     pit: Pit,
     local_apics: Vec<LocalApic>,
     io_apic: IoApic,
+    hpet: Hpet,
+    rtc: Rtc,
     uarts: [Uart; 4],
-    cmos_index: u8,
-    pm_control: u16,
+    pci: Mechanism,
+    host_bridge: Config,
+    piix3: Config,
+    pm_config: Config,
+    pm: AcpiPm,
+    debug: DebugPorts,
+    /// System control port A.
+    port92: u8,
+    /// The memory map has to follow the registers; false between steps.
+    remap: bool,
 }
 
 /// The board.
@@ -88,18 +101,91 @@ pub struct Pc {
 
 impl Devices {
     fn new(config: &PcConfig) -> Self {
+        let firmware = config.bios > 0;
+        let features = config.model.cpuid(1, 0);
+        let low = config.memory.min(LOW_RAM_MAX);
+        let mut rtc = Rtc::new(config.rtc, lines::RTC, lines::T_RTC);
+        rtc.set_memory_size(low, config.memory - low);
+        rtc.set_cpus(config.cpus);
+        let local_apic = |i: usize| {
+            let timer = TimerId(lines::T_APIC.0 + i as u16);
+            let x2apic = features.ecx & CPUID_X2APIC != 0;
+            LocalApic::new(i as u8, x2apic, features.ecx & CPUID_TSC_DEADLINE != 0, timer)
+        };
         Self {
             world: World::default(),
-            pic: Pic::default(),
-            pit: Pit::new(timer::PIT),
-            local_apics: (0..config.cpus)
-                .map(|i| LocalApic::new(i as u8, TimerId(timer::LOCAL_APIC + i as u16)))
-                .collect(),
-            io_apic: IoApic::default(),
-            uarts: [(0, 4), (1, 3), (2, 4), (3, 3)]
-                .map(|(port, irq)| Uart::new(port, irq, TimerId(timer::UART + u16::from(port)))),
-            cmos_index: 0,
-            pm_control: 1,
+            wires: Wires::default(),
+            seen: vec![false; config.cpus],
+            has_apic: features.edx & CPUID_APIC != 0,
+            pic: Pic::new(),
+            pit: Pit::new(lines::PIT, lines::T_PIT),
+            local_apics: (0..config.cpus).map(local_apic).collect(),
+            io_apic: IoApic::new(),
+            hpet: Hpet::new(crate::devices::Line(lines::HPET), lines::T_HPET),
+            rtc,
+            uarts: std::array::from_fn(|i| {
+                let timer = TimerId(lines::T_UART.0 + i as u16 * uart::spec::TIMERS);
+                Uart::new(i as u8, lines::COM[i], timer)
+            }),
+            pci: Mechanism::default(),
+            host_bridge: chipset::i440fx(!firmware),
+            piix3: chipset::piix3(!firmware),
+            pm_config: chipset::piix4_pm((!firmware).then_some(acpi_pm::spec::PMBASE)),
+            pm: AcpiPm::new(lines::SCI, lines::T_PM, !firmware),
+            debug: DebugPorts::default(),
+            port92: bus::PORT_92_A20,
+            remap: false,
+        }
+    }
+
+    /// Devices after a reset: what lies on the battery or counts time goes on.
+    fn reset(&mut self, config: &PcConfig) {
+        let mut rtc = self.rtc.clone();
+        rtc.reset();
+        let mut world = std::mem::take(&mut self.world);
+        world.events.clear();
+        world.lines.clear();
+        world.attention = true;
+        *self = Self { world, rtc, ..Self::new(config) };
+    }
+
+    fn timer(&mut self, ctx: &mut Ctx<'_>, timer: TimerId) {
+        const RTC: u16 = lines::T_RTC.0;
+        const HPET: u16 = lines::T_HPET.0;
+        const UART: u16 = lines::T_UART.0;
+        const UARTS: u16 = 4 * uart::spec::TIMERS;
+        match timer.0 {
+            n if n == lines::T_PIT.0 => self.pit.timer(ctx, timer),
+            n if n.wrapping_sub(RTC) < rtc::spec::TIMERS => self.rtc.timer(ctx, timer),
+            n if n == lines::T_PM.0 => self.pm.timer(ctx, timer),
+            n if n.wrapping_sub(HPET) < hpet::spec::TIMERS as u16 => self.hpet.timer(ctx, timer),
+            n if n.wrapping_sub(UART) < UARTS => {
+                self.uarts[usize::from((n - UART) / uart::spec::TIMERS)].timer(ctx, timer);
+            }
+            n => {
+                let i = usize::from(n.wrapping_sub(lines::T_APIC.0));
+                if let Some(apic) = self.local_apics.get_mut(i) {
+                    apic.timer(ctx, timer);
+                }
+            }
+        }
+    }
+
+    fn input(&mut self, ctx: &mut Ctx<'_>, input: &Input) {
+        match input {
+            Input::Serial { port, bytes } => {
+                if let Some(uart) = self.uarts.get_mut(usize::from(*port)) {
+                    uart.receive(ctx, bytes);
+                }
+            }
+            Input::Key { .. } | Input::Pointer { .. } => {}
+            Input::PowerButton => self.pm.power_button(ctx),
+            Input::Reset => ctx.request(Request::Reset),
+            Input::Nmi => {
+                for apic in &mut self.local_apics {
+                    apic.pulse_nmi();
+                }
+            }
         }
     }
 }
@@ -107,16 +193,18 @@ impl Devices {
 impl Pc {
     /// A board at power-on.
     pub fn new(config: &PcConfig) -> Self {
-        let cpus = (0..config.cpus)
-            .map(|i| {
-                let mut cpu = Cpu::new(config.model, config.seed.wrapping_add(i as u64), i == 0);
-                if i == 0 {
-                    config.start.apply(&mut cpu);
-                }
-                cpu
-            })
-            .collect();
-        Self { config: config.clone(), cpus, devices: Devices::new(config) }
+        Self { cpus: Self::new_cpus(config), devices: Devices::new(config), config: config.clone() }
+    }
+
+    fn new_cpus(config: &PcConfig) -> Vec<Cpu> {
+        let cpu = |i: usize| {
+            let mut cpu = Cpu::new(config.model, config.seed.wrapping_add(i as u64), i == 0);
+            if i == 0 {
+                config.start.apply(&mut cpu);
+            }
+            cpu
+        };
+        (0..config.cpus).map(cpu).collect()
     }
 
     /// The CPUs, to inspect.
@@ -124,23 +212,26 @@ impl Pc {
         &self.cpus
     }
 
-    /// Carries line changes to the interrupt controllers and from there to the CPUs.
-    fn sync(&mut self) {
-        self.devices.route();
+    /// Carries to CPUs and memory what the devices ask for.
+    fn sync(&mut self, mem: &mut Memory) {
+        debug_assert!(interrupts::settled(&self.devices.world), "lines are routed after each access");
         self.devices.signal(&mut self.cpus);
+        if std::mem::take(&mut self.devices.remap) {
+            self.map(mem);
+        }
     }
 
     /// Calls a device outside any CPU's access.
-    fn with_bus(
+    fn call(
         &mut self,
         mem: &mut Memory,
         source: &mut dyn Source,
         clock: Clock,
-        f: impl FnOnce(&mut PcBus<'_>, &mut Memory, At),
+        f: impl FnOnce(&mut Devices, &mut Ctx<'_>),
     ) {
         let mut bus = PcBus { devices: &mut self.devices, source, clock };
-        f(&mut bus, mem, At { icount: clock.icount, cpu: 0 });
-        self.sync();
+        bus.device(mem, At { icount: clock.icount, cpu: 0 }, f);
+        self.sync(mem);
     }
 }
 
@@ -161,7 +252,7 @@ impl Board for Pc {
                     || cpu.init_pending
                     || cpu.debug_pending != 0)
             }
-            Activity::WaitForSipi => cpu.sipi_pending.is_none(),
+            Activity::WaitForSipi => !cpu.init_pending && cpu.sipi_pending.is_none(),
             Activity::Shutdown => !cpu.init_pending,
         }
     }
@@ -175,47 +266,19 @@ impl Board for Pc {
         clock: Clock,
         budget: u64,
     ) -> Exit {
-        self.sync();
         let mut bus = PcBus { devices: &mut self.devices, source, clock };
         let bus: &mut (dyn X86Bus + '_) = &mut bus;
         let exit = engine.run(&mut self.cpus[index], index, mem, bus, clock, budget);
-        self.sync();
+        self.sync(mem);
         exit
     }
 
     fn timer(&mut self, timer: TimerId, mem: &mut Memory, source: &mut dyn Source, clock: Clock) {
-        self.with_bus(mem, source, clock, |bus, mem, at| {
-            bus.device(mem, at, |d, ctx| match timer {
-                timer::PIT => d.pit.timer(ctx),
-                TimerId(n @ timer::UART..=4) => d.uarts[usize::from(n - timer::UART)].timer(ctx),
-                TimerId(n) => {
-                    if let Some(apic) = d.local_apics.get_mut(usize::from(n.wrapping_sub(timer::LOCAL_APIC)))
-                    {
-                        apic.timer(ctx);
-                    }
-                }
-            });
-        });
+        self.call(mem, source, clock, |d, ctx| d.timer(ctx, timer));
     }
 
     fn input(&mut self, input: &Input, mem: &mut Memory, source: &mut dyn Source, clock: Clock) {
-        self.with_bus(mem, source, clock, |bus, mem, at| {
-            bus.device(mem, at, |d, ctx| match input {
-                Input::Serial { port, bytes } => {
-                    if let Some(uart) = d.uarts.get_mut(usize::from(*port)) {
-                        uart.input(ctx, bytes);
-                    }
-                }
-                Input::Reset => ctx.request(crate::devices::Request::Reset),
-                Input::PowerButton => ctx.request(crate::devices::Request::PowerOff),
-                Input::Nmi | Input::Key { .. } | Input::Pointer { .. } => {}
-            });
-        });
-        if *input == Input::Nmi {
-            for cpu in &mut self.cpus {
-                cpu.nmi_pending = true;
-            }
-        }
+        self.call(mem, source, clock, |d, ctx| d.input(ctx, input));
     }
 
     fn serial_room(&self, port: u8) -> usize {
@@ -227,7 +290,13 @@ impl Board for Pc {
     }
 
     fn reset(&mut self, mem: &mut Memory) {
-        *self = Self::new(&self.config);
+        // Entropy goes on: a reset guest must not see the same numbers again.
+        let entropy: Vec<u64> = self.cpus.iter().map(|c| c.entropy).collect();
+        self.cpus = Self::new_cpus(&self.config);
+        for (cpu, entropy) in self.cpus.iter_mut().zip(entropy) {
+            cpu.entropy = entropy;
+        }
+        self.devices.reset(&self.config);
         self.map(mem);
     }
 }
