@@ -40,6 +40,9 @@ pub const FEATURES: &[CpuidFeature] = {
         F::PAUSE,
         F::MULTIBYTENOP,
         F::FSGSBASE,
+        F::MOVBE,
+        F::SHA,
+        F::PREFETCHW,
     ]
 };
 

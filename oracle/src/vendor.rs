@@ -36,7 +36,24 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
         }
         _ => {}
     }
+    if i.is_invalid()
+        && case.code.contains(&0xf0)
+        && matches!(host.end, End::Exception { vector: 12..=14 | 17, .. })
+    {
+        return Some("whether the operand of an instruction that takes no LOCK faults first");
+    }
     match i.mnemonic() {
+        M::Sha1msg1
+        | M::Sha1msg2
+        | M::Sha1nexte
+        | M::Sha1rnds4
+        | M::Sha256msg1
+        | M::Sha256msg2
+        | M::Sha256rnds2
+            if memory && faulted(subject) =>
+        {
+            Some("whether the SHA instructions' operands have to be aligned")
+        }
         M::Maskmovq | M::Maskmovdqu if matches!(host.end, End::Exception { vector: 14 | 17, .. }) => {
             Some("faults of MASKMOV for bytes that are not selected")
         }

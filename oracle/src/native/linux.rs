@@ -553,6 +553,13 @@ pub fn features() -> Vec<CpuidFeature> {
     }
     probe!("sse3" SSE3, "ssse3" SSSE3, "sse4.1" SSE4_1, "sse4.2" SSE4_2, "aes" AES);
     probe!("pclmulqdq" PCLMULQDQ, "popcnt" POPCNT, "cmpxchg16b" CMPXCHG16B, "movbe" MOVBE);
+    probe!("sha" SHA);
+    // No name in the standard library's macro; the kernel's list has it.
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = info.lines().find(|l| l.starts_with("flags")).unwrap_or_default();
+    if flags.split(' ').any(|f| f == "3dnowprefetch") {
+        v.push(F::PREFETCHW);
+    }
     v.push(F::FSGSBASE); // checked by `Native::new`
     v
 }
