@@ -193,7 +193,7 @@ fn convert(ins: &Instruction, code_size: u8) -> Op {
                 | OpKind::MemorySegEDI
                 | OpKind::MemorySegRDI
         ) {
-            seg_register = ins.memory_segment();
+            seg_register = memory_segment(ins, code_size);
         }
     }
     op.seg = seg_register.number() as u8;
