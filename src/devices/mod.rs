@@ -9,6 +9,7 @@
 pub mod acpi_pm;
 pub mod debug;
 pub mod hpet;
+pub mod i8042;
 pub mod ioapic;
 pub mod lapic;
 pub mod pci;

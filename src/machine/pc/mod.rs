@@ -19,6 +19,7 @@ use super::loader::{LOW_RAM_MAX, Start};
 use crate::devices::acpi_pm::{self, AcpiPm};
 use crate::devices::debug::DebugPorts;
 use crate::devices::hpet::{self, Hpet};
+use crate::devices::i8042::I8042;
 use crate::devices::ioapic::IoApic;
 use crate::devices::lapic::LocalApic;
 use crate::devices::pci::{Mechanism, chipset, config::Config};
@@ -85,8 +86,7 @@ pub struct Devices {
     pm_config: Config,
     pm: AcpiPm,
     debug: DebugPorts,
-    /// System control port A.
-    port92: u8,
+    i8042: I8042,
     /// The memory map has to follow the registers; false between steps.
     remap: bool,
 }
@@ -133,7 +133,7 @@ impl Devices {
             pm_config: chipset::piix4_pm((!firmware).then_some(acpi_pm::spec::PMBASE)),
             pm: AcpiPm::new(lines::SCI, lines::T_PM, !firmware),
             debug: DebugPorts::default(),
-            port92: bus::PORT_92_A20,
+            i8042: I8042::new(lines::KEYBOARD, lines::MOUSE, lines::T_I8042),
             remap: false,
         }
     }
@@ -152,11 +152,13 @@ impl Devices {
     fn timer(&mut self, ctx: &mut Ctx<'_>, timer: TimerId) {
         const RTC: u16 = lines::T_RTC.0;
         const HPET: u16 = lines::T_HPET.0;
+        const I8042: u16 = lines::T_I8042.0;
         const UART: u16 = lines::T_UART.0;
         const UARTS: u16 = 4 * uart::spec::TIMERS;
         match timer.0 {
             n if n == lines::T_PIT.0 => self.pit.timer(ctx, timer),
             n if n.wrapping_sub(RTC) < rtc::spec::TIMERS => self.rtc.timer(ctx, timer),
+            n if n.wrapping_sub(I8042) < 2 => self.i8042.timer(ctx, timer),
             n if n == lines::T_PM.0 => self.pm.timer(ctx, timer),
             n if n.wrapping_sub(HPET) < hpet::spec::TIMERS as u16 => self.hpet.timer(ctx, timer),
             n if n.wrapping_sub(UART) < UARTS => {
@@ -178,7 +180,10 @@ impl Devices {
                     uart.receive(ctx, bytes);
                 }
             }
-            Input::Key { .. } | Input::Pointer { .. } => {}
+            Input::Key { code, down } => self.i8042.key(ctx, *code, *down),
+            Input::Pointer { dx, dy, wheel, buttons } => {
+                self.i8042.pointer(ctx, *dx, *dy, *wheel, *buttons);
+            }
             Input::PowerButton => self.pm.power_button(ctx),
             Input::Reset => ctx.request(Request::Reset),
             Input::Nmi => {
