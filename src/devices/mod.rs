@@ -7,7 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod acpi_pm;
+#[cfg(test)]
+mod conformance;
 pub mod debug;
+pub mod fw_cfg;
 pub mod hpet;
 pub mod i8042;
 pub mod ioapic;

@@ -4,7 +4,7 @@ use super::Devices;
 use super::lines;
 use super::memory::shadow_write;
 use crate::devices::pci::{self, chipset};
-use crate::devices::{Ctx, Device, Request, acpi_pm, debug, hpet, i8042, ioapic, lapic, pic, pit};
+use crate::devices::{Ctx, Device, Request, acpi_pm, debug, fw_cfg, hpet, i8042, ioapic, lapic, pic, pit};
 use crate::machine::time::VirtNs;
 use crate::replay::Source;
 use dejavm_interp::engine::{At, Bus, Clock};
@@ -141,6 +141,7 @@ impl Devices {
                 }
             }
             i8042::spec::DATA | i8042::spec::COMMAND => self.i8042.read(ctx, port, size),
+            fw_cfg::spec::SELECTOR..=0x51b => self.fw_cfg.read(ctx, port, size),
             debug::spec::POST | debug::spec::BOCHS | debug::spec::SEABIOS | debug::spec::EXIT => {
                 self.debug.read(ctx, port, size)
             }
@@ -185,6 +186,7 @@ impl Devices {
             debug::spec::POST | debug::spec::BOCHS | debug::spec::SEABIOS | debug::spec::EXIT => {
                 self.debug.write(ctx, port, size, value);
             }
+            fw_cfg::spec::SELECTOR..=0x51b => self.fw_cfg.write(ctx, port, size, value),
             pci::spec::ADDRESS if size == 4 => self.pci.set_address(value as u32),
             pci::spec::RESET_CONTROL if size == 1 => {
                 if self.pci.set_reset_control(value as u8) {

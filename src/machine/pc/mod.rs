@@ -18,6 +18,7 @@ use super::events::TimerId;
 use super::loader::{LOW_RAM_MAX, Start};
 use crate::devices::acpi_pm::{self, AcpiPm};
 use crate::devices::debug::DebugPorts;
+use crate::devices::fw_cfg::FwCfg;
 use crate::devices::hpet::{self, Hpet};
 use crate::devices::i8042::I8042;
 use crate::devices::ioapic::IoApic;
@@ -45,6 +46,9 @@ const CPUID_APIC: u32 = 1 << 9;
 const CPUID_X2APIC: u32 = 1 << 21;
 /// CPUID.01H:ECX.TSC-Deadline.
 const CPUID_TSC_DEADLINE: u32 = 1 << 24;
+
+/// Type of RAM in an E820 map.
+const E820_RAM: u32 = 1;
 
 /// What a `pc` is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +91,7 @@ pub struct Devices {
     pm: AcpiPm,
     debug: DebugPorts,
     i8042: I8042,
+    fw_cfg: FwCfg,
     /// The memory map has to follow the registers; false between steps.
     remap: bool,
 }
@@ -134,6 +139,7 @@ impl Devices {
             pm: AcpiPm::new(lines::SCI, lines::T_PM, !firmware),
             debug: DebugPorts::default(),
             i8042: I8042::new(lines::KEYBOARD, lines::MOUSE, lines::T_I8042),
+            fw_cfg: firmware_config(config),
             remap: false,
         }
     }
@@ -146,7 +152,9 @@ impl Devices {
         world.events.clear();
         world.lines.clear();
         world.attention = true;
-        *self = Self { world, rtc, ..Self::new(config) };
+        let mut fw_cfg = self.fw_cfg.clone();
+        fw_cfg.reset();
+        *self = Self { world, rtc, fw_cfg, ..Self::new(config) };
     }
 
     fn timer(&mut self, ctx: &mut Ctx<'_>, timer: TimerId) {
@@ -195,7 +203,29 @@ impl Devices {
     }
 }
 
+/// What firmware finds in the configuration device before the loader adds to it.
+fn firmware_config(config: &PcConfig) -> FwCfg {
+    let mut fw_cfg = FwCfg::new(config.memory, config.cpus);
+    let low = config.memory.min(LOW_RAM_MAX);
+    let mut e820 = Vec::new();
+    for (start, len) in [(0, low), (1 << 32, config.memory - low)] {
+        if len > 0 {
+            e820.extend(u64::to_le_bytes(start));
+            e820.extend(len.to_le_bytes());
+            e820.extend(E820_RAM.to_le_bytes());
+        }
+    }
+    let added = fw_cfg.add_file("etc/e820", &e820);
+    debug_assert!(added, "the name is short");
+    fw_cfg
+}
+
 impl Pc {
+    /// The firmware configuration device, for a loader to add files and a kernel before power-on.
+    pub fn fw_cfg(&mut self) -> &mut FwCfg {
+        &mut self.devices.fw_cfg
+    }
+
     /// A board at power-on.
     pub fn new(config: &PcConfig) -> Self {
         Self { cpus: Self::new_cpus(config), devices: Devices::new(config), config: config.clone() }
