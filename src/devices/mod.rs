@@ -19,6 +19,8 @@ pub mod pci;
 pub mod pic;
 pub mod pit;
 pub mod rtc;
+#[cfg(test)]
+mod tests;
 pub mod uart;
 
 use crate::machine::events::{EventQueue, TimerId};
