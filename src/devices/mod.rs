@@ -7,14 +7,20 @@
 #![forbid(unsafe_code)]
 
 pub mod acpi_pm;
+#[cfg(test)]
+mod conformance;
 pub mod debug;
+pub mod fw_cfg;
 pub mod hpet;
+pub mod i8042;
 pub mod ioapic;
 pub mod lapic;
 pub mod pci;
 pub mod pic;
 pub mod pit;
 pub mod rtc;
+#[cfg(test)]
+mod tests;
 pub mod uart;
 
 use crate::machine::events::{EventQueue, TimerId};

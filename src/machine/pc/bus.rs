@@ -4,7 +4,7 @@ use super::Devices;
 use super::lines;
 use super::memory::shadow_write;
 use crate::devices::pci::{self, chipset};
-use crate::devices::{Ctx, Device, Request, acpi_pm, debug, hpet, ioapic, lapic, pic, pit};
+use crate::devices::{Ctx, Device, Request, acpi_pm, debug, fw_cfg, hpet, i8042, ioapic, lapic, pic, pit};
 use crate::machine::time::VirtNs;
 use crate::replay::Source;
 use dejavm_interp::engine::{At, Bus, Clock};
@@ -133,7 +133,15 @@ impl Devices {
             }
             pit::spec::COUNTER0..=pit::spec::CONTROL | pit::spec::NMI_SC => self.pit.read(ctx, port, size),
             0x70 | 0x71 => self.rtc.read(ctx, port, size),
-            PORT_92 => u64::from(self.port92),
+            PORT_92 => {
+                if self.a20() {
+                    PORT_92_A20.into()
+                } else {
+                    0
+                }
+            }
+            i8042::spec::DATA | i8042::spec::COMMAND => self.i8042.read(ctx, port, size),
+            fw_cfg::spec::SELECTOR..=0x51b => self.fw_cfg.read(ctx, port, size),
             debug::spec::POST | debug::spec::BOCHS | debug::spec::SEABIOS | debug::spec::EXIT => {
                 self.debug.read(ctx, port, size)
             }
@@ -165,10 +173,20 @@ impl Devices {
                 self.pit.write(ctx, port, size, value);
             }
             0x70 | 0x71 => self.rtc.write(ctx, port, size, value),
-            PORT_92 => self.set_port92(ctx, value as u8),
+            PORT_92 => {
+                if value as u8 & PORT_92_RESET != 0 {
+                    ctx.request(Request::Reset);
+                }
+                let open = value as u8 & PORT_92_A20 != 0;
+                self.change_a20(ctx, |i8042, _| i8042.set_a20(open));
+            }
+            i8042::spec::DATA | i8042::spec::COMMAND => {
+                self.change_a20(ctx, |i8042, ctx| i8042.write(ctx, port, size, value));
+            }
             debug::spec::POST | debug::spec::BOCHS | debug::spec::SEABIOS | debug::spec::EXIT => {
                 self.debug.write(ctx, port, size, value);
             }
+            fw_cfg::spec::SELECTOR..=0x51b => self.fw_cfg.write(ctx, port, size, value),
             pci::spec::ADDRESS if size == 4 => self.pci.set_address(value as u32),
             pci::spec::RESET_CONTROL if size == 1 => {
                 if self.pci.set_reset_control(value as u8) {
@@ -186,21 +204,20 @@ impl Devices {
         }
     }
 
-    /// System control port A (PIIX3, 2.5.5.2): fast reset, A20 gate.
-    fn set_port92(&mut self, ctx: &mut Ctx<'_>, v: u8) {
-        let old = std::mem::replace(&mut self.port92, v & PORT_92_A20);
-        if v & PORT_92_RESET != 0 {
-            ctx.request(Request::Reset);
-        }
-        if (old ^ v) & PORT_92_A20 != 0 {
+    /// Does something to the keyboard controller, which holds the A20 gate: its output port and
+    /// system control port A (PIIX3, 2.5.5.2) are one latch here.
+    fn change_a20(&mut self, ctx: &mut Ctx<'_>, f: impl FnOnce(&mut i8042::I8042, &mut Ctx<'_>)) {
+        let old = self.a20();
+        f(&mut self.i8042, ctx);
+        if self.a20() != old {
             self.remap = true;
             ctx.world.attention = true;
         }
     }
 
-    /// The A20 gate is open: either of its two controls opens it.
+    /// The A20 gate is open.
     pub(super) fn a20(&self) -> bool {
-        self.port92 & PORT_92_A20 != 0
+        self.i8042.a20()
     }
 }
 
@@ -208,7 +225,7 @@ impl Devices {
 const PORT_92: u64 = 0x92;
 const PORT_92_RESET: u8 = 1;
 /// Opens the A20 gate.
-pub(super) const PORT_92_A20: u8 = 2;
+const PORT_92_A20: u8 = 2;
 
 impl X86Bus for PcBus<'_> {
     fn port_read(&mut self, mem: &mut Memory, at: At, port: u16, size: u8) -> u32 {

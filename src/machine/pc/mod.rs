@@ -18,7 +18,9 @@ use super::events::TimerId;
 use super::loader::{LOW_RAM_MAX, Start};
 use crate::devices::acpi_pm::{self, AcpiPm};
 use crate::devices::debug::DebugPorts;
+use crate::devices::fw_cfg::FwCfg;
 use crate::devices::hpet::{self, Hpet};
+use crate::devices::i8042::I8042;
 use crate::devices::ioapic::IoApic;
 use crate::devices::lapic::LocalApic;
 use crate::devices::pci::{Mechanism, chipset, config::Config};
@@ -44,6 +46,9 @@ const CPUID_APIC: u32 = 1 << 9;
 const CPUID_X2APIC: u32 = 1 << 21;
 /// CPUID.01H:ECX.TSC-Deadline.
 const CPUID_TSC_DEADLINE: u32 = 1 << 24;
+
+/// Type of RAM in an E820 map.
+const E820_RAM: u32 = 1;
 
 /// What a `pc` is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +90,8 @@ pub struct Devices {
     pm_config: Config,
     pm: AcpiPm,
     debug: DebugPorts,
-    /// System control port A.
-    port92: u8,
+    i8042: I8042,
+    fw_cfg: FwCfg,
     /// The memory map has to follow the registers; false between steps.
     remap: bool,
 }
@@ -133,7 +138,8 @@ impl Devices {
             pm_config: chipset::piix4_pm((!firmware).then_some(acpi_pm::spec::PMBASE)),
             pm: AcpiPm::new(lines::SCI, lines::T_PM, !firmware),
             debug: DebugPorts::default(),
-            port92: bus::PORT_92_A20,
+            i8042: I8042::new(lines::KEYBOARD, lines::MOUSE, lines::T_I8042),
+            fw_cfg: firmware_config(config),
             remap: false,
         }
     }
@@ -146,17 +152,21 @@ impl Devices {
         world.events.clear();
         world.lines.clear();
         world.attention = true;
-        *self = Self { world, rtc, ..Self::new(config) };
+        let mut fw_cfg = self.fw_cfg.clone();
+        fw_cfg.reset();
+        *self = Self { world, rtc, fw_cfg, ..Self::new(config) };
     }
 
     fn timer(&mut self, ctx: &mut Ctx<'_>, timer: TimerId) {
         const RTC: u16 = lines::T_RTC.0;
         const HPET: u16 = lines::T_HPET.0;
+        const I8042: u16 = lines::T_I8042.0;
         const UART: u16 = lines::T_UART.0;
         const UARTS: u16 = 4 * uart::spec::TIMERS;
         match timer.0 {
             n if n == lines::T_PIT.0 => self.pit.timer(ctx, timer),
             n if n.wrapping_sub(RTC) < rtc::spec::TIMERS => self.rtc.timer(ctx, timer),
+            n if n.wrapping_sub(I8042) < 2 => self.i8042.timer(ctx, timer),
             n if n == lines::T_PM.0 => self.pm.timer(ctx, timer),
             n if n.wrapping_sub(HPET) < hpet::spec::TIMERS as u16 => self.hpet.timer(ctx, timer),
             n if n.wrapping_sub(UART) < UARTS => {
@@ -178,7 +188,10 @@ impl Devices {
                     uart.receive(ctx, bytes);
                 }
             }
-            Input::Key { .. } | Input::Pointer { .. } => {}
+            Input::Key { code, down } => self.i8042.key(ctx, *code, *down),
+            Input::Pointer { dx, dy, wheel, buttons } => {
+                self.i8042.pointer(ctx, *dx, *dy, *wheel, *buttons);
+            }
             Input::PowerButton => self.pm.power_button(ctx),
             Input::Reset => ctx.request(Request::Reset),
             Input::Nmi => {
@@ -190,7 +203,29 @@ impl Devices {
     }
 }
 
+/// What firmware finds in the configuration device before the loader adds to it.
+fn firmware_config(config: &PcConfig) -> FwCfg {
+    let mut fw_cfg = FwCfg::new(config.memory, config.cpus);
+    let low = config.memory.min(LOW_RAM_MAX);
+    let mut e820 = Vec::new();
+    for (start, len) in [(0, low), (1 << 32, config.memory - low)] {
+        if len > 0 {
+            e820.extend(u64::to_le_bytes(start));
+            e820.extend(len.to_le_bytes());
+            e820.extend(E820_RAM.to_le_bytes());
+        }
+    }
+    let added = fw_cfg.add_file("etc/e820", &e820);
+    debug_assert!(added, "the name is short");
+    fw_cfg
+}
+
 impl Pc {
+    /// The firmware configuration device, for a loader to add files and a kernel before power-on.
+    pub fn fw_cfg(&mut self) -> &mut FwCfg {
+        &mut self.devices.fw_cfg
+    }
+
     /// A board at power-on.
     pub fn new(config: &PcConfig) -> Self {
         Self { cpus: Self::new_cpus(config), devices: Devices::new(config), config: config.clone() }

@@ -1,0 +1,7 @@
+//! What each device does, against its data sheet and the virtual clock.
+
+mod input;
+mod interrupts;
+mod power;
+mod serial;
+mod timers;
