@@ -9,6 +9,8 @@ mod bus;
 mod interrupts;
 pub mod lines;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 pub use crate::devices::rtc::RtcBase;
 pub use memory::{BIOS_MAX, memory};
