@@ -609,9 +609,8 @@ static void apic_timer(void)
     if (base >> 11 & 1) {
         apic = (volatile u32 *)(base & 0xFFFFFF000ull);
         cli();
-        u32 spurious = apic[0xF0 / 4], lint0 = apic[0x350 / 4];
-        apic[0x350 / 4] = 0x700;                    /* LINT0: the 8259s, as ExtINT */
-        apic[0xF0 / 4] = 0x100 | APIC_SPURIOUS;     /* enabled */
+        apic[0xF0 / 4] = 0x100 | APIC_SPURIOUS;     /* enabled: before that, entries stay masked */
+        apic[0x350 / 4] = 0x700;                    /* LINT0: the 8259s, as ExtINT, from here on */
         apic[0x3E0 / 4] = 3;                        /* divided by 16 */
         apic[0x320 / 4] = 0x20000 | APIC_TIMER;     /* periodic */
         apic[0x380 / 4] = 10000;
@@ -629,8 +628,6 @@ static void apic_timer(void)
         mix(apic[0x390 / 4]);
         cli();
         apic[0x320 / 4] = 0x10000;
-        apic[0xF0 / 4] = spurious;
-        apic[0x350 / 4] = lint0;
         sti();
     }
     if (r[2] >> 30 & 1)

@@ -87,6 +87,12 @@ impl LocalApic {
     /// The local APIC of CPU `index` after reset.
     pub fn new(index: u8, x2apic: bool, tsc_deadline: bool, timer: TimerId) -> Self {
         let bsp = if index == 0 { spec::BASE_BSP } else { 0 };
+        let mut entries = [spec::LVT_MASKED; lvt::COUNT];
+        if index == 0 {
+            // The bootstrap CPU takes the 8259's interrupts from power-on, as in QEMU: what
+            // firmware would set up ("virtual wire mode", MP specification section 3.6.2.2).
+            entries[lvt::LINT0] = spec::VIRTUAL_WIRE;
+        }
         Self {
             index,
             x2apic_supported: x2apic,
@@ -103,7 +109,7 @@ impl LocalApic {
             esr: 0,
             errors: 0,
             icr: 0,
-            lvt: [spec::LVT_MASKED; lvt::COUNT],
+            lvt: entries,
             timer: Timer::new(timer),
             lint0: false,
             ext_int: false,

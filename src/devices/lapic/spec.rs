@@ -42,6 +42,8 @@ pub mod lvt {
     pub const ERROR: usize = 5;
     pub const COUNT: usize = 6;
 }
+/// A local vector table entry that takes the 8259's vector (delivery mode ExtINT), not masked.
+pub const VIRTUAL_WIRE: u32 = 7 << 8;
 /// Writable bits of each LVT entry (figure 10-8).
 pub const LVT_WRITABLE: [u32; lvt::COUNT] = [0x7_00ff, 0x1_07ff, 0x1_07ff, 0x1_a7ff, 0x1_a7ff, 0x1_00ff];
 pub const LVT_MASKED: u32 = 1 << 16;
