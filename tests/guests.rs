@@ -1,0 +1,144 @@
+//! The bare-metal test guests on the `pc` board: each prints PASS and FAIL lines on the debug console and
+//! `ALL PASS` at its end.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Output};
+
+fn dejavm(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dejavm")).args(args).output().expect("the binary starts")
+}
+
+/// Runs a test guest; what it printed on the debug console.
+fn run(name: &str) -> String {
+    let kernel = format!("guests/tests/{name}.elf");
+    let out = dejavm(&[
+        "run",
+        "--kernel",
+        &kernel,
+        "--cpu",
+        "max",
+        "--memory",
+        "64M",
+        "--serial",
+        "none",
+        "--debugcon",
+        "stdio",
+        "--no-reboot",
+        "--max-icount",
+        "100000000",
+    ]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(text.ends_with("ALL PASS\n"), "{name}:\n{text}\n{}", String::from_utf8_lossy(&out.stderr));
+    assert!(!text.contains("FAIL"), "{name}:\n{text}");
+    text
+}
+
+macro_rules! guests {
+    ($($name:ident)*) => { $(#[test] fn $name() { run(stringify!($name)); })* };
+}
+guests!(exceptions exceptions64 paging realmode smc taskswitch v86);
+
+/// Every rule of the step count: the debug console's bytes have exact times, which a recording's
+/// checkpoints cannot show, so the guest is stopped before and at each mark.
+#[test]
+fn icount() {
+    let text = run("icount");
+    // What the guest counted itself: iterations of its two spin loops.
+    let spins: BTreeMap<&str, u64> = text
+        .lines()
+        .filter_map(|l| l.trim().split_once('='))
+        .filter_map(|(k, v)| Some((k, u64::from_str_radix(v.trim(), 16).ok()?)))
+        .collect();
+    let mut expected = Vec::new();
+    for line in include_str!("../guests/tests/icount.expect").lines().filter(|l| !l.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let (Some(from), Some(to), Some(steps)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        let steps = match steps.split_once('+') {
+            None => steps.parse().expect("a number"),
+            Some((fixed, spin)) => {
+                let each: u64 = spin.trim_end_matches("*N").parse().expect("a factor");
+                fixed.parse::<u64>().expect("a number") + each * spins[format!("{from}{to}").as_str()]
+            }
+        };
+        expected.push((to.to_owned(), steps));
+    }
+    assert!(expected.len() > 20);
+    // The step that the first mark's OUT is: the least limit at which it has been printed.
+    let printed = |limit: u64| {
+        let limit = limit.to_string();
+        let out = dejavm(&[
+            "run",
+            "--kernel",
+            "guests/tests/icount.elf",
+            "--cpu",
+            "max",
+            "--memory",
+            "64M",
+            "--serial",
+            "none",
+            "--debugcon",
+            "stdio",
+            "--no-reboot",
+            "--max-icount",
+            &limit,
+        ]);
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
+    };
+    let (mut low, mut high) = (0, 100_000);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if printed(middle).is_empty() { low = middle } else { high = middle }
+    }
+    let mut at = high;
+    let mut marks = String::from("A");
+    for (mark, steps) in expected {
+        assert_eq!(printed(at + steps - 1), marks, "before mark {mark}");
+        at += steps;
+        marks.push_str(&mark);
+        assert_eq!(printed(at), marks, "at mark {mark}");
+    }
+}
+
+/// The demo guest, recorded without input, twice the same, and verified.
+#[test]
+fn demo_guest_records_the_same_twice() {
+    let dir = std::env::temp_dir().join(format!("dejavm-guests-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a temporary directory");
+    let files = ["one", "two"].map(|n| dir.join(n));
+    for file in &files {
+        let file = file.to_str().expect("a plain path");
+        let out = dejavm(&[
+            "record",
+            "--kernel",
+            "guests/demo/demo.elf",
+            "--memory",
+            "64M",
+            "--serial",
+            "none",
+            "--no-reboot",
+            "--seed",
+            "7",
+            "--rtc",
+            "base=2026-01-01T00:00:00,clock=vm",
+            "-o",
+            file,
+        ]);
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        let out = dejavm(&["verify", file]);
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+    let [one, two] = files.map(|f| std::fs::read(f).expect("a recording"));
+    assert!(one == two, "two input-free recordings differ");
+    std::fs::remove_dir_all(&dir).expect("the directory is ours");
+}
+
+/// `demo` ends well.
+#[test]
+fn demo() {
+    let out = dejavm(&["demo"]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(out.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(text.contains("this line is in the log") && text.contains("checkpoints hold"), "{text}");
+}
