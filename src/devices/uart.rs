@@ -1,7 +1,11 @@
 //! The 16550A UART.
 //!
 //! Received bytes wait in the FIFO; the host asks [`Uart::room`] and never sends more, so that
-//! nothing is lost and no overrun is ever reported, however fast a text is pasted.
+//! nothing is lost and no overrun is ever reported, however fast a text is pasted. Drivers also
+//! throw away what is there while they set the port up. So the sender waits until somebody
+//! listens: the receiver's interrupt is enabled, or software polls the line status again and
+//! again without sending. And clearing the FIFO does not lose what came from outside: it counts
+//! as still being on the wire.
 //!
 //! Reference: National Semiconductor PC16550D data sheet (1995), section 8.
 
@@ -59,6 +63,9 @@ pub mod spec {
     pub const TIMEOUT_BITS: u64 = 40;
     /// How long the transmitter holds a byte: short, since nobody waits for a wire.
     pub const TX_NS: u64 = 400;
+    /// Reads of an idle line status without a byte sent in between that show a polling receiver.
+    /// Drivers that only send make two or three.
+    pub const POLLS: u8 = 8;
     /// Timers of one port: receiver timeout, transmitter empty.
     pub const TIMERS: u16 = 2;
 }
@@ -90,6 +97,10 @@ pub struct Uart {
     /// RTS was raised since the reset: from then on it holds back the sender while low. Software
     /// that polls and never touches the modem lines still gets its input.
     rts_used: bool,
+    /// Reads of an idle line status since a byte was sent, up to [`spec::POLLS`].
+    polls: u8,
+    /// What is in the FIFO came by loopback.
+    own_bytes: bool,
     level: bool,
 }
 
@@ -114,6 +125,8 @@ impl Uart {
             tx_pending: false,
             timeout: false,
             rts_used: false,
+            polls: 0,
+            own_bytes: false,
             level: false,
         }
     }
@@ -128,7 +141,9 @@ impl Uart {
 
     /// How many bytes it takes now without losing one.
     pub fn room(&self) -> usize {
-        if self.looped() || self.rts_used && self.mcr & spec::MCR_RTS == 0 {
+        let listens = self.ier & spec::IER_RX != 0 || self.polls >= spec::POLLS;
+        let held = self.rts_used && self.mcr & spec::MCR_RTS == 0;
+        if self.looped() || held || !listens {
             return 0;
         }
         let size = if self.fifo() { spec::FIFO } else { 1 };
@@ -205,7 +220,9 @@ impl Uart {
 
     fn transmit(&mut self, ctx: &mut Ctx<'_>, byte: u8) {
         self.tx_pending = false;
+        self.polls = 0;
         if self.looped() {
+            self.own_bytes = true;
             let size = if self.fifo() { spec::FIFO } else { 1 };
             if self.rx.len() < size {
                 self.rx.push_back(byte);
@@ -241,7 +258,9 @@ impl Uart {
         let toggled = (self.fcr ^ v) & spec::FCR_ENABLE != 0;
         self.fcr = if v & spec::FCR_ENABLE != 0 { v & spec::FCR_STORED } else { 0 };
         if toggled || v & (spec::FCR_CLEAR_RX | spec::FCR_ENABLE) == spec::FCR_CLEAR_RX | spec::FCR_ENABLE {
-            self.rx.clear();
+            if std::mem::take(&mut self.own_bytes) {
+                self.rx.clear();
+            }
             self.rx_changed(ctx);
         }
     }
@@ -249,6 +268,9 @@ impl Uart {
     fn lsr(&mut self, now: VirtNs) -> u8 {
         let ready = if self.rx.is_empty() { 0 } else { spec::LSR_DR };
         let empty = if now >= self.tx_done { spec::LSR_THRE | spec::LSR_TEMT } else { 0 };
+        if self.rx.is_empty() && empty != 0 {
+            self.polls = (self.polls + 1).min(spec::POLLS);
+        }
         let broken = if std::mem::take(&mut self.break_seen) { spec::LSR_BI } else { 0 };
         ready | empty | broken
     }
@@ -259,6 +281,7 @@ impl Uart {
             spec::RBR if dlab => self.divisor as u8,
             spec::RBR => {
                 let byte = self.rx.pop_front().unwrap_or(0);
+                self.own_bytes &= !self.rx.is_empty();
                 self.rx_changed(ctx);
                 byte
             }

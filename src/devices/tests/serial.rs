@@ -55,6 +55,8 @@ fn fifo_interrupts_at_its_level_and_after_a_pause() {
 #[test]
 fn never_takes_more_than_it_can_hold() {
     let mut b = uart();
+    assert_eq!(b.device.room(), 0, "nobody listens");
+    b.outb(spec::IER, 1);
     assert_eq!(b.device.room(), 1, "without FIFO");
     b.outb(spec::IIR, 1);
     assert_eq!(b.device.room(), 16);
@@ -68,6 +70,30 @@ fn never_takes_more_than_it_can_hold() {
     b.outb(spec::MCR, 0x13);
     assert_eq!(b.device.room(), 0, "loopback is nobody else's");
     assert_eq!(b.inb(spec::LSR) & 2, 0, "no overrun");
+}
+
+#[test]
+fn a_polling_receiver_is_noticed_and_setting_up_loses_nothing() {
+    let mut b = uart();
+    for _ in 0..20 {
+        // A sender: waits for room, sends.
+        b.inb(spec::LSR);
+        b.inb(spec::LSR);
+        b.outb(0, b'.');
+        b.pass(spec::TX_NS);
+        assert_eq!(b.device.room(), 0);
+    }
+    for _ in 0..spec::POLLS {
+        b.inb(spec::LSR);
+    }
+    assert_eq!(b.device.room(), 1);
+    b.with(|d, ctx| d.receive(ctx, b"k"));
+    b.outb(spec::IIR, 0x07);
+    assert_eq!(b.inb(0), b'k', "clearing the FIFO keeps what came from outside");
+    b.outb(spec::MCR, 0x10);
+    b.outb(0, 0x5a);
+    b.outb(spec::IIR, 0x07);
+    assert_eq!(b.inb(spec::LSR) & 1, 0, "and loses what was looped back");
 }
 
 /// What Linux's 8250 driver tries to find out the chip.
