@@ -38,8 +38,8 @@ macro_rules! guests {
 }
 guests!(exceptions exceptions64 paging realmode smc taskswitch v86);
 
-/// Every rule of the step count: the debug console's bytes have exact times, which a recording's
-/// checkpoints cannot show, so the guest is stopped before and at each mark.
+/// Every rule of the step count: the guest is stopped one step before each of its marks, where the
+/// mark has not been printed, and at it, where it has.
 #[test]
 fn icount() {
     let text = run("icount");
