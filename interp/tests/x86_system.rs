@@ -445,6 +445,40 @@ fn tasks_switch_and_return() {
 }
 
 #[test]
+fn faults_of_a_new_task_are_its_own() {
+    // Where in the TSS, what is put there (error code of the #TS).
+    const CS: u64 = 0x4c;
+    const DS: u64 = 0x54;
+    const LDT: u64 = 0x60;
+    for (field, bad) in [(CS, DATA32), (CS, 0), (DS, 0x1000), (LDT, DATA32)] {
+        let mut m = Machine::protected(0);
+        m.second_task(0x9100, 0);
+        m.put32(TSS2_BASE + field, bad as u32);
+        // The fault comes instead of the T flag's trap.
+        m.put32(TSS2_BASE + 0x64, 1);
+        m.put(CODE, &[0xea, 0, 0, 0, 0, TSS2 as u8, 0]);
+        m.halted();
+        assert_eq!(m.taken32(), (10, Some(bad)), "field {field:#x}");
+        // The frame lies on the new task's stack and names its first instruction.
+        assert_eq!(m.cpu.regs[4], 0xb800 - 16);
+        assert_eq!(m.u32(m.cpu.regs[4] + 4), 0x9100);
+        assert_eq!(u64::from(m.cpu.seg(seg::TR).selector), TSS2);
+        assert_eq!(m.u8(GDT + TSS2 + 5) & 15, 0xb);
+        assert_eq!(m.u8(GDT + TSS + 5) & 15, 9);
+        assert_eq!(m.cpu.dr[6] & 0x8000, 0);
+    }
+    // The T flag traps before the first instruction.
+    let mut m = Machine::protected(0);
+    m.second_task(0x9100, 0);
+    m.put32(TSS2_BASE + 0x64, 1);
+    m.put(CODE, &[0xea, 0, 0, 0, 0, TSS2 as u8, 0]);
+    m.halted();
+    assert_eq!(m.taken32(), (1, None));
+    assert_eq!(m.u32(m.cpu.regs[4]), 0x9100);
+    assert_eq!(m.cpu.dr[6] & 0xe00f, 0x8000);
+}
+
+#[test]
 fn v86_mode() {
     // IRETD into it, INT n back out through a gate.
     let v86 = |vme: bool, iopl: u64| {

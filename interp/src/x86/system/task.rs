@@ -271,19 +271,26 @@ impl Exec<'_> {
         {
             self.write_cr3(cr3)?;
         }
-        if image.trap {
-            self.cpu.debug_pending |= DR6_BT;
-        }
-        self.load_task_ldt(image.ldt, ext)?;
+        let ldt = self.load_task_ldt(image.ldt, ext);
         if v86 {
             for (i, &selector) in image.selectors.iter().enumerate() {
                 self.cpu.segs[i] = v86_segment(selector);
             }
+            ldt?;
         } else {
+            // SS comes before everything else that may be refused, a bad LDT included: the switch
+            // is completed all the same (section 8.3), and the handler's frame goes on this stack.
+            let stack = self.load_task_stack(image, cpl, ext);
+            ldt?;
+            stack?;
             self.load_task_segments(image, cpl, ext)?;
         }
         if self.cpu.rip() > self.cpu.seg(seg::CS).limit.into() {
             return Err(Trap::gp(ext));
+        }
+        // Only a switch that succeeded gets as far as the trap before the first instruction.
+        if image.trap {
+            self.cpu.debug_pending |= DR6_BT;
         }
         Ok(())
     }
@@ -304,6 +311,13 @@ impl Exec<'_> {
         Ok(())
     }
 
+    fn load_task_stack(&mut self, image: &Image, cpl: u8, ext: u16) -> Result<(), Trap> {
+        let ss = self.stack_segment(image.selectors[usize::from(seg::SS)], cpl, vector::TS, ext)?;
+        self.cpu.segs[usize::from(seg::SS)] = ss;
+        Ok(())
+    }
+
+    /// CS and the data segments, in the order of SDM volume 3, table 8-1.
     fn load_task_segments(&mut self, image: &Image, cpl: u8, ext: u16) -> Result<(), Trap> {
         let cs = image.selectors[usize::from(seg::CS)];
         let refused = Trap::ts(named(cs) | ext);
@@ -320,15 +334,16 @@ impl Exec<'_> {
         }
         self.set_accessed(&mut d)?;
         self.cpu.segs[usize::from(seg::CS)] = d.segment();
-        let ss = self.stack_segment(image.selectors[usize::from(seg::SS)], cpl, vector::TS, ext)?;
-        self.cpu.segs[usize::from(seg::SS)] = ss;
         for s in [seg::DS, seg::ES, seg::FS, seg::GS] {
             let selector = image.selectors[usize::from(s)];
             if is_null(selector) {
                 continue;
             }
             let mut d = self.descriptor(selector, vector::TS, ext)?;
-            self.check_data(&d, vector::TS, cpl)?;
+            self.check_data(&d, vector::TS, cpl).map_err(|trap| match trap {
+                Trap::Fault { vector, code } => Trap::Fault { vector, code: code.map(|c| c | ext) },
+                other => other,
+            })?;
             self.set_accessed(&mut d)?;
             self.cpu.segs[usize::from(s)] = d.segment();
         }
