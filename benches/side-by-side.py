@@ -123,7 +123,7 @@ def modes(a, folder, work):
                 "none", "-serial", "stdio", "-net", "none", "-no-reboot", "-kernel", kernel, "-initrd",
                 initrd, "-append", append]
         log = os.path.join(work, "qemu.rr")
-        # Recording hangs early with sleep=off in QEMU 10.0, so there it sleeps.
+        # With sleep=off QEMU 10.0 made almost no progress recording, so there it sleeps.
         out += [
             ("QEMU tcg", base, None, None),
             ("QEMU icount", base + ["-icount", "shift=3,sleep=off"], None, None),
