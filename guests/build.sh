@@ -144,10 +144,9 @@ linux_guest() {
     dpkg-deb --fsys-tarfile "$kdeb" | tar -x -C "$tree/kernel" ./boot ./lib/modules
     dpkg-deb --fsys-tarfile "$bdeb" | tar -x -C "$tree/busybox" ./bin/busybox
     version=${real#linux-image-}
-    python3 "$here/initramfs/programs.py" "$arch" "$tree/programs"
     python3 "$here/initramfs/pack.py" --busybox "$tree/busybox/bin/busybox" \
         --modules "$tree/kernel/lib/modules/$version" --wanted "$here/initramfs/modules" \
-        --init "$here/initramfs/init" --run "$here/initramfs/run" --programs "$tree/programs" \
+        --init "$here/initramfs/init" --run "$here/initramfs/run" \
         --release "$version" |
         gzip -9n >"$out/initrd.img.new"
     cp "$tree/kernel/boot/vmlinuz-$version" "$out/vmlinuz"

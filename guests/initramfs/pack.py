@@ -126,11 +126,11 @@ class Cpio:
 
 def main():
     p = argparse.ArgumentParser()
-    for name in ("busybox", "modules", "wanted", "init", "run", "programs", "release"):
+    for name in ("busybox", "modules", "wanted", "init", "run", "release"):
         p.add_argument("--" + name, required=True)
     a = p.parse_args()
     c = Cpio()
-    for folder in ("bin", "sbin", "dev", "etc", "proc", "sys", "tmp", "root", "usr/bench"):
+    for folder in ("bin", "sbin", "dev", "etc", "proc", "sys", "tmp", "root"):
         c.add(folder, stat.S_IFDIR | 0o755)
     # The kernel opens /dev/console for the first process before /init mounts.
     c.add("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1))
@@ -145,9 +145,6 @@ def main():
     c.add("etc/group", stat.S_IFREG | 0o644, b"root:x:0:\ntty:x:5:\n")
     for f in sorted(os.listdir(a.run)):
         c.file(f"etc/run/{f}", os.path.join(a.run, f))
-    if os.path.isdir(a.programs):
-        for f in sorted(os.listdir(a.programs)):
-            c.file(f"usr/bench/{f}", os.path.join(a.programs, f), 0o755)
     with open(a.wanted) as f:
         wanted = [w for w in (line.partition("#")[0].strip() for line in f) if w]
     chosen = choose_modules(a.modules, wanted)
