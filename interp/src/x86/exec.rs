@@ -21,7 +21,8 @@ pub trait X86Bus: Bus {
     /// Reads a register that lies in the local APIC: IA32_APIC_BASE (1BH), the x2APIC MSRs
     /// (800H to 8FFH), IA32_TSC_DEADLINE (6E0H). `None` raises #GP.
     fn apic_msr_read(&mut self, mem: &mut Memory, at: At, msr: u32) -> Option<u64>;
-    /// Writes a register that lies in the local APIC. `None` raises #GP.
+    /// Writes a register that lies in the local APIC. `None` raises #GP. MSR 10H tells the offset
+    /// of the CPU's TSC from the virtual clock after it changed; its answer has no effect.
     fn apic_msr_write(&mut self, mem: &mut Memory, at: At, msr: u32, value: u64) -> Option<()>;
     /// The task priority that CR8 shows (TPR bits 7:4).
     fn tpr_read(&mut self, at: At) -> u8;

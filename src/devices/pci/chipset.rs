@@ -90,6 +90,9 @@ pub fn piix4_pm(base: Option<u16>) -> Config {
     c.set32(spec::PMBASE, 1);
     c.allow(spec::PMBASE, &[0xc0, 0xff]);
     c.allow(spec::PMREGMISC, &[spec::PM_ENABLE]);
+    // Device activity B: APMC enabled tells firmware that system management mode was set up, so
+    // that it does not wait for an SMI that never comes.
+    c.set8(0x5b, 0x02);
     // SMBus base and host configuration: storage, no host controller behind them.
     c.set32(0x90, 1);
     c.allow(0x90, &[0xf0, 0xff]);

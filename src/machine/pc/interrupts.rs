@@ -168,6 +168,11 @@ impl Devices {
 
     /// Sets the CPUs' interrupt inputs.
     pub(super) fn signal(&mut self, cpus: &mut [Cpu]) {
+        if std::mem::take(&mut self.nmi_pin)
+            && let Some(cpu) = cpus.first_mut()
+        {
+            cpu.nmi_pending = true;
+        }
         for (i, cpu) in cpus.iter_mut().enumerate() {
             let intr = self.interrupts(i);
             cpu.intr = intr;

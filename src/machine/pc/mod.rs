@@ -94,6 +94,8 @@ pub struct Devices {
     debug: DebugPorts,
     i8042: I8042,
     fw_cfg: FwCfg,
+    /// A CPU without local APIC got an NMI; false between steps.
+    nmi_pin: bool,
     /// The memory map has to follow the registers; false between steps.
     remap: bool,
 }
@@ -142,6 +144,7 @@ impl Devices {
             debug: DebugPorts::default(),
             i8042: I8042::new(lines::KEYBOARD, lines::MOUSE, lines::T_I8042),
             fw_cfg: firmware_config(config),
+            nmi_pin: false,
             remap: false,
         }
     }
@@ -196,6 +199,7 @@ impl Devices {
             }
             Input::PowerButton => self.pm.power_button(ctx),
             Input::Reset => ctx.request(Request::Reset),
+            Input::Nmi if !self.has_apic => self.nmi_pin = true,
             Input::Nmi => {
                 for apic in &mut self.local_apics {
                     apic.pulse_nmi();

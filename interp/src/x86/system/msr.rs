@@ -209,6 +209,14 @@ impl Exec<'_> {
         table.iter().find(|(number, _)| *number == msr).map(|(_, v)| *v)
     }
 
+    /// Tells the local APIC, whose deadlines are in terms of the TSC, its new offset.
+    fn tsc_moved(&mut self) {
+        let (at, offset) = (self.at(), self.cpu.msrs.tsc_offset);
+        // A board without local APIC has nothing to move.
+        let _ = self.bus.apic_msr_write(self.mem, at, n::TSC, offset);
+        self.after_bus();
+    }
+
     /// Writes a model-specific register.
     ///
     /// # Errors
@@ -234,10 +242,12 @@ impl Exec<'_> {
                 let delta = v.wrapping_sub(tsc);
                 m.tsc_offset = m.tsc_offset.wrapping_add(delta);
                 m.tsc_adjust = m.tsc_adjust.wrapping_add(delta);
+                self.tsc_moved();
             }
             n::TSC_ADJUST if has.tsc_adjust => {
                 m.tsc_offset = m.tsc_offset.wrapping_add(v.wrapping_sub(m.tsc_adjust));
                 m.tsc_adjust = v;
+                self.tsc_moved();
             }
             n::SPEC_CTRL if has.spec_ctrl => m.spec_ctrl = wide(v, !7)?,
             n::PRED_CMD if has.spec_ctrl => {
