@@ -38,10 +38,15 @@ impl Drop for Guest {
     }
 }
 
+/// Says so even where a passed test's output is not shown.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "{why}; skipped");
+}
+
 /// The guest of this name, if it can be run here.
 fn guest(name: &str, arch: &'static str) -> Option<Guest> {
     if cfg!(debug_assertions) {
-        eprintln!("linux {name}: skipped, this build is not optimised: cargo test --release --test linux");
+        skipped(&format!("linux {name}: this build is not optimised: cargo test --release --test linux"));
         return None;
     }
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/build").join(name);
@@ -49,7 +54,7 @@ fn guest(name: &str, arch: &'static str) -> Option<Guest> {
     if let Some(missing) = files.iter().find(|f| !f.is_file()) {
         let text = format!("linux {name}: {} is missing: guests/build.sh {name} makes it", missing.display());
         assert!(std::env::var_os("CI").is_none(), "{text}");
-        eprintln!("{text}; skipped");
+        skipped(&text);
         return None;
     }
     let folder = std::env::temp_dir().join(format!("dejavm-linux-{name}-{}", std::process::id()));
@@ -83,7 +88,7 @@ impl Guest {
         let (said, err) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         eprint!("{said}{err}");
         assert_eq!(out.status.code(), Some(0), "verify {recording}: {said}{err}");
-        assert!(said.contains("verified") && said.contains("(powered off)"), "verify: {said}{err}");
+        assert!(said.contains("verified") && said.contains("(the guest powered off)"), "verify: {said}{err}");
     }
 
     /// Replays in a fresh process, which must print the same.
@@ -111,7 +116,7 @@ fn powered_off(console: Console) -> Vec<u8> {
     let (status, printed, said) = console.end();
     eprint!("{said}");
     assert_eq!(status, Some(0), "{said}{}", tail(&printed));
-    assert!(said.contains("powered off at step"), "{said}{}", tail(&printed));
+    assert!(said.contains("the guest powered off at step"), "{said}{}", tail(&printed));
     let text = String::from_utf8_lossy(&printed);
     for line in text.lines() {
         for word in TROUBLE {
