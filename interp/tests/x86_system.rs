@@ -467,6 +467,21 @@ fn faults_of_a_new_task_are_its_own() {
         assert_eq!(m.u8(GDT + TSS + 5) & 15, 9);
         assert_eq!(m.cpu.dr[6] & 0x8000, 0);
     }
+    // IRET with NT, refused by the old task (no TSS) and in the new one (CS): it unblocks NMIs.
+    for (link, code, rip) in [(DATA32, DATA32, CODE), (TSS2, EXECUTE_ONLY + 0x1000, 0x9100)] {
+        let mut m = Machine::protected(0);
+        m.second_task(0x9100, 0);
+        m.put64(GDT + TSS2, m.u64(GDT + TSS2) | 2 << 40);
+        m.put32(TSS2_BASE + CS, EXECUTE_ONLY as u32 + 0x1000);
+        m.put(TSS_BASE, &(link as u16).to_le_bytes());
+        m.put(CODE, &[0xcf]);
+        m.cpu.rflags |= bit::NT;
+        m.cpu.nmi_blocked = true;
+        m.halted();
+        assert_eq!(m.taken32(), (10, Some(code)));
+        assert_eq!(m.u32(m.cpu.regs[4] + 4), rip as u32);
+        assert!(!m.cpu.nmi_blocked);
+    }
     // The T flag traps before the first instruction.
     let mut m = Machine::protected(0);
     m.second_task(0x9100, 0);

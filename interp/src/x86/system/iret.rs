@@ -67,7 +67,6 @@ impl Exec<'_> {
             self.change_flags(flags, mask);
             self.leave(cs, ss, level, target, sp, 0);
         }
-        self.cpu.nmi_blocked = false;
         Ok(Flow::Event)
     }
 
@@ -103,7 +102,6 @@ impl Exec<'_> {
         self.set_sp(stack.sp);
         self.change_flags(flags, mask);
         self.mode_changed();
-        self.cpu.nmi_blocked = false;
         Ok(Flow::Event)
     }
 
@@ -125,12 +123,13 @@ impl Exec<'_> {
         self.set(gpr::RSP, sp as u32);
         self.cpu.cpl = 3;
         self.mode_changed();
-        self.cpu.nmi_blocked = false;
         Ok(Flow::Event)
     }
 }
 
 fn iret<const SIZE: u8>(ex: &mut Exec<'_>, op: &Op) -> Done {
+    // Even an IRET that faults ends the blocking (SDM volume 3, section 6.7.1).
+    ex.cpu.nmi_blocked = false;
     ex.iret(op, SIZE)
 }
 

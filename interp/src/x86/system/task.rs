@@ -99,9 +99,7 @@ impl Exec<'_> {
         let lin = self.wrap(tr.base);
         let selector = self.implicit(|ex| ex.read_lin::<u16>(seg::DS, lin))?;
         let tss = self.task_descriptor(selector, Why::Iret, 0)?;
-        let flow = self.switch_by(op, tss, Why::Iret)?;
-        self.cpu.nmi_blocked = false;
-        Ok(flow)
+        self.switch_by(op, tss, Why::Iret)
     }
 
     fn switch_by(&mut self, op: &Op, tss: Descriptor, why: Why) -> Result<Flow, Trap> {
