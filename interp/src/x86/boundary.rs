@@ -98,6 +98,8 @@ impl Exec<'_> {
         new.xcr0 = old.xcr0;
         new.msrs = super::regs::Msrs { efer: 0, ..old.msrs };
         new.intr = old.intr;
+        // A SIPI that followed before this boundary is still to come.
+        new.sipi_pending = old.sipi_pending;
         new.cr0 |= old.cr0 & (super::regs::cr0::CD | super::regs::cr0::NW);
         *self.cpu = new;
         self.mode_changed();

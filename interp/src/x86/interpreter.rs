@@ -22,6 +22,8 @@ const MAX_INSTRUCTION: usize = 15;
 #[derive(Default)]
 pub struct Interpreter {
     tlbs: Vec<Tlb>,
+    /// An empty one that takes a CPU's place while it runs.
+    spare: Option<Tlb>,
     cache: Cache,
     hits: Vec<Hit>,
     epoch: u64,
@@ -255,7 +257,9 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
         budget: u64,
     ) -> Exit {
         self.prepare(index, mem);
-        let mut tlb = std::mem::take(&mut self.tlbs[index]);
+        // A TLB is large: making one for each run would cost more than many runs do.
+        let spare = self.spare.take().unwrap_or_default();
+        let mut tlb = std::mem::replace(&mut self.tlbs[index], spare);
         let mut left = budget;
         let stop = loop {
             // Lifetimes: the context is rebuilt after every look at stores into code and tables.
@@ -292,7 +296,7 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
                 break Stop::Attention;
             }
         };
-        self.tlbs[index] = tlb;
+        self.spare = Some(std::mem::replace(&mut self.tlbs[index], tlb));
         Exit { steps: budget - left, stop }
     }
 
