@@ -203,7 +203,10 @@ fn lapic_timer_one_shot_periodic_deadline() {
 #[test]
 fn lapic_takes_the_8259s_interrupts_by_lint0() {
     let mut b = Bench::new(LocalApic::new(0, false, false, TimerId(0)));
-    assert!(!b.device.intr(true), "masked after reset");
+    assert!(b.device.intr(true), "virtual wire mode after reset");
+    b.outl(0x350, 0x1_0700);
+    assert!(!b.device.intr(true), "masked");
+    assert!(!LocalApic::new(1, false, false, TimerId(0)).intr(true), "the bootstrap CPU's only");
     b.outl(0xf0, 0x1ff);
     b.outl(0x350, 0x700);
     assert_eq!(b.device.acknowledge(true), Some(Err(FromPic)));
