@@ -2,10 +2,10 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dejavm::machine::loader::start::{PAGE_TABLES, Start, identity_tables};
-use dejavm_interp::engine::{At, Bus, Clock, Engine, Stop};
-use dejavm_interp::mem::{Memory, PhysAddr, Region};
+use dejavm_interp::engine::{Clock, Engine, Stop};
+use dejavm_interp::mem::{Memory, Region};
 use dejavm_interp::x86::model::Model;
-use dejavm_interp::x86::{Cpu, Interpreter, X86Bus};
+use dejavm_interp::x86::{Cpu, Interpreter, NoBus, X86Bus};
 use iced_x86::code_asm::*;
 
 /// Steps of one iteration of the bench.
@@ -13,40 +13,6 @@ const STEPS: u64 = 1_000_000;
 const CODE: u64 = 0x10_0000;
 const DATA: u64 = 0x20_0000;
 const STACK: u64 = 0x30_0000;
-
-/// A bus with nothing on it.
-struct NoBus;
-
-impl Bus for NoBus {
-    fn mmio_read(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8) -> u64 {
-        u64::MAX
-    }
-    fn mmio_write(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8, _: u64) {}
-    fn attention(&self) -> bool {
-        false
-    }
-}
-
-impl X86Bus for NoBus {
-    fn port_read(&mut self, _: &mut Memory, _: At, _: u16, _: u8) -> u32 {
-        u32::MAX
-    }
-    fn port_write(&mut self, _: &mut Memory, _: At, _: u16, _: u8, _: u32) {}
-    fn acknowledge_interrupt(&mut self, _: &mut Memory, _: At) -> Option<u8> {
-        None
-    }
-    fn apic_msr_read(&mut self, _: &mut Memory, _: At, _: u32) -> Option<u64> {
-        None
-    }
-    fn apic_msr_write(&mut self, _: &mut Memory, _: At, _: u32, _: u64) -> Option<()> {
-        None
-    }
-    fn tpr_read(&mut self, _: At) -> u8 {
-        0
-    }
-    fn tpr_write(&mut self, _: &mut Memory, _: At, _: u8) {}
-    fn ferr(&mut self, _: &mut Memory, _: At, _: bool) {}
-}
 
 /// Assembles an endless loop around `body`.
 fn endless(body: impl Fn(&mut CodeAssembler)) -> Vec<u8> {

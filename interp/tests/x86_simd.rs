@@ -2,49 +2,15 @@
 //! the faults that no user-level program can compare.
 #![allow(unsafe_code, reason = "runs generated machine code on the host, to compare with it")]
 
-use dejavm_interp::engine::{At, Bus, Clock};
-use dejavm_interp::mem::{Memory, PhysAddr, Region};
+use dejavm_interp::engine::Clock;
+use dejavm_interp::mem::{Memory, Region};
 use dejavm_interp::x86::exec::Exec;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::REG_RIP;
 use dejavm_interp::x86::regs::{cr0, cr4, efer, gpr, right, seg};
 use dejavm_interp::x86::tlb::Tlb;
 use dejavm_interp::x86::trap::Trap;
-use dejavm_interp::x86::{Cpu, X86Bus, decode};
-
-/// A board with nothing on it.
-struct Board;
-
-impl Bus for Board {
-    fn mmio_read(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8) -> u64 {
-        0
-    }
-    fn mmio_write(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8, _: u64) {}
-    fn attention(&self) -> bool {
-        false
-    }
-}
-
-impl X86Bus for Board {
-    fn port_read(&mut self, _: &mut Memory, _: At, _: u16, _: u8) -> u32 {
-        0
-    }
-    fn port_write(&mut self, _: &mut Memory, _: At, _: u16, _: u8, _: u32) {}
-    fn acknowledge_interrupt(&mut self, _: &mut Memory, _: At) -> Option<u8> {
-        None
-    }
-    fn apic_msr_read(&mut self, _: &mut Memory, _: At, _: u32) -> Option<u64> {
-        None
-    }
-    fn apic_msr_write(&mut self, _: &mut Memory, _: At, _: u32, _: u64) -> Option<()> {
-        None
-    }
-    fn tpr_read(&mut self, _: At) -> u8 {
-        0
-    }
-    fn tpr_write(&mut self, _: &mut Memory, _: At, _: u8) {}
-    fn ferr(&mut self, _: &mut Memory, _: At, _: bool) {}
-}
+use dejavm_interp::x86::{Cpu, NoBus, decode};
 
 /// What instructions compare in, in the layout that the host's stub knows.
 #[repr(C, align(64))]
@@ -107,7 +73,7 @@ impl Machine {
             cpu: &mut self.cpu,
             tlb: &mut self.tlb,
             mem: &mut self.mem,
-            bus: &mut Board,
+            bus: &mut NoBus,
             index: 0,
             clock: Clock::default(),
             left: 1,

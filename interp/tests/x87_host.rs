@@ -8,13 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use dejavm_interp::engine::{At, Bus, Clock, Engine, Stop};
-use dejavm_interp::mem::{Memory, PhysAddr, Region};
+use dejavm_interp::engine::{Clock, Engine, Stop};
+use dejavm_interp::mem::{Memory, Region};
 use dejavm_interp::softfloat::F80;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::REG_RIP;
 use dejavm_interp::x86::regs::{cr0, efer, gpr, right, seg};
-use dejavm_interp::x86::{Cpu, Interpreter, X86Bus};
+use dejavm_interp::x86::{Cpu, Interpreter, NoBus};
 
 /// A fixed-seed generator (xorshift64*).
 struct Random(u64);
@@ -196,40 +196,6 @@ impl Native {
         }
         after
     }
-}
-
-/// A board without devices.
-struct NoBus;
-
-impl Bus for NoBus {
-    fn mmio_read(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8) -> u64 {
-        0
-    }
-    fn mmio_write(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8, _: u64) {}
-    fn attention(&self) -> bool {
-        false
-    }
-}
-
-impl X86Bus for NoBus {
-    fn port_read(&mut self, _: &mut Memory, _: At, _: u16, _: u8) -> u32 {
-        0
-    }
-    fn port_write(&mut self, _: &mut Memory, _: At, _: u16, _: u8, _: u32) {}
-    fn acknowledge_interrupt(&mut self, _: &mut Memory, _: At) -> Option<u8> {
-        None
-    }
-    fn apic_msr_read(&mut self, _: &mut Memory, _: At, _: u32) -> Option<u64> {
-        None
-    }
-    fn apic_msr_write(&mut self, _: &mut Memory, _: At, _: u32, _: u64) -> Option<()> {
-        None
-    }
-    fn tpr_read(&mut self, _: At) -> u8 {
-        0
-    }
-    fn tpr_write(&mut self, _: &mut Memory, _: At, _: u8) {}
-    fn ferr(&mut self, _: &mut Memory, _: At, _: bool) {}
 }
 
 const CODE: u64 = 0x1000;

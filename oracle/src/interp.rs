@@ -6,11 +6,11 @@
 
 use crate::layout::{self, CODE, CONST, DATA, LDT, LDT_ENTRIES, STACK, Window, gdt};
 use crate::state::{Case, End, Failure, Mode, Outcome, State, Subject, seg};
-use dejavm_interp::engine::{At, Bus, Clock, Engine, Stop};
-use dejavm_interp::mem::{Memory, PhysAddr, Region};
+use dejavm_interp::engine::{Clock, Engine, Stop};
+use dejavm_interp::mem::{Memory, Region};
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{Activity, Segment, Shadow, TableRegister, X87, cr0, cr4, efer};
-use dejavm_interp::x86::{Cpu, Interpreter, X86Bus};
+use dejavm_interp::x86::{Cpu, Interpreter, NoBus};
 
 /// Linear address of physical address 0 for the kernel, in long mode and in legacy mode.
 const KERNEL: [u64; 2] = [0xffff_8880_0000_0000, 0xd5a0_0000];
@@ -35,40 +35,6 @@ const MEMORY: u64 = 0x2_0000;
 const HANDLER_STEP: u64 = 2;
 /// More steps than any case takes.
 const BUDGET: u64 = 1 << 20;
-
-/// A board with nothing on it.
-struct NoBoard;
-
-impl Bus for NoBoard {
-    fn mmio_read(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8) -> u64 {
-        u64::MAX
-    }
-    fn mmio_write(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8, _: u64) {}
-    fn attention(&self) -> bool {
-        false
-    }
-}
-
-impl X86Bus for NoBoard {
-    fn port_read(&mut self, _: &mut Memory, _: At, _: u16, _: u8) -> u32 {
-        u32::MAX
-    }
-    fn port_write(&mut self, _: &mut Memory, _: At, _: u16, _: u8, _: u32) {}
-    fn acknowledge_interrupt(&mut self, _: &mut Memory, _: At) -> Option<u8> {
-        None
-    }
-    fn apic_msr_read(&mut self, _: &mut Memory, _: At, _: u32) -> Option<u64> {
-        None
-    }
-    fn apic_msr_write(&mut self, _: &mut Memory, _: At, _: u32, _: u64) -> Option<()> {
-        None
-    }
-    fn tpr_read(&mut self, _: At) -> u8 {
-        0
-    }
-    fn tpr_write(&mut self, _: &mut Memory, _: At, _: u8) {}
-    fn ferr(&mut self, _: &mut Memory, _: At, _: bool) {}
-}
 
 /// The interpreter with a prepared guest.
 pub struct Interp {
@@ -253,7 +219,7 @@ impl Subject for Interp {
         self.load(case);
         let mut left = BUDGET;
         let stop = loop {
-            let exit = self.engine.run(&mut self.cpu, 0, &mut self.mem, &mut NoBoard, Clock::default(), left);
+            let exit = self.engine.run(&mut self.cpu, 0, &mut self.mem, &mut NoBus, Clock::default(), left);
             left -= exit.steps;
             if exit.stop != Stop::Yield || left == 0 {
                 break exit.stop;

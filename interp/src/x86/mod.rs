@@ -15,6 +15,7 @@ pub mod interpreter;
 pub mod interrupt;
 pub mod mmu;
 pub mod model;
+pub mod nobus;
 pub mod op;
 pub mod regs;
 pub mod simd;
@@ -26,5 +27,6 @@ pub mod x87;
 
 pub use exec::{Exec, Flow, X86Bus};
 pub use interpreter::Interpreter;
+pub use nobus::NoBus;
 pub use regs::Cpu;
 pub use trap::Trap;

@@ -1,13 +1,13 @@
 //! A CPU with a little memory, to execute snippets on.
 
-use dejavm_interp::engine::{At, Bus, Clock, Engine, Exit};
-use dejavm_interp::mem::{Memory, PAGE_SIZE, PhysAddr, Region};
+use dejavm_interp::engine::{Clock, Engine, Exit};
+use dejavm_interp::mem::{Memory, PAGE_SIZE, Region};
 use dejavm_interp::x86::decode::{Decoded, decode};
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Handler;
 use dejavm_interp::x86::regs::{Segment, cr0, cr4, efer, right, seg};
 use dejavm_interp::x86::tlb::Tlb;
-use dejavm_interp::x86::{Cpu, Exec, Flow, Interpreter, Trap, X86Bus};
+use dejavm_interp::x86::{Cpu, Exec, Flow, Interpreter, NoBus, Trap};
 
 /// Where data and code lie, linear; the frames behind are [`DATA_PHYS`] and [`CODE_PHYS`].
 pub const DATA: u64 = 0x1000_0000;
@@ -18,40 +18,6 @@ pub const DATA_PHYS: u64 = 0x1_0000;
 pub const CODE_PHYS: u64 = 0x2_0000;
 const TABLES: u64 = 0x3_0000;
 const SIZE: u64 = 0x10_0000;
-
-/// A bus with nothing on it.
-pub struct Empty;
-
-impl Bus for Empty {
-    fn mmio_read(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8) -> u64 {
-        u64::MAX
-    }
-    fn mmio_write(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8, _: u64) {}
-    fn attention(&self) -> bool {
-        false
-    }
-}
-
-impl X86Bus for Empty {
-    fn port_read(&mut self, _: &mut Memory, _: At, _: u16, _: u8) -> u32 {
-        u32::MAX
-    }
-    fn port_write(&mut self, _: &mut Memory, _: At, _: u16, _: u8, _: u32) {}
-    fn acknowledge_interrupt(&mut self, _: &mut Memory, _: At) -> Option<u8> {
-        None
-    }
-    fn apic_msr_read(&mut self, _: &mut Memory, _: At, _: u32) -> Option<u64> {
-        None
-    }
-    fn apic_msr_write(&mut self, _: &mut Memory, _: At, _: u32, _: u64) -> Option<()> {
-        None
-    }
-    fn tpr_read(&mut self, _: At) -> u8 {
-        0
-    }
-    fn tpr_write(&mut self, _: &mut Memory, _: At, _: u8) {}
-    fn ferr(&mut self, _: &mut Memory, _: At, _: bool) {}
-}
 
 /// A CPU and its memory.
 pub struct Bench {
@@ -141,7 +107,7 @@ impl Bench {
 
     /// Runs the interpreter from RIP on.
     pub fn run(&mut self, steps: u64) -> Exit {
-        self.engine.run(&mut self.cpu, 0, &mut self.mem, &mut Empty, Clock::default(), steps)
+        self.engine.run(&mut self.cpu, 0, &mut self.mem, &mut NoBus, Clock::default(), steps)
     }
 
     /// Executes one instruction as the interpreter's loop does, and shows what the handler said
@@ -166,7 +132,7 @@ impl Bench {
             cpu: &mut self.cpu,
             tlb: &mut self.tlb,
             mem: &mut self.mem,
-            bus: &mut Empty,
+            bus: &mut NoBus,
             index: 0,
             clock: Clock::default(),
             left,
