@@ -35,3 +35,68 @@ pub fn pc(config: &MachineConfig, images: &Images) -> Result<Machine<Pc>, BuildE
     let board = Pc::new(&pc_config);
     Ok(Machine::new(board, mem, Box::new(Interpreter::new()), config.shift, loaded.images))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Pause;
+    use super::super::config::{Arch, DEFAULT_SHIFT, Image, Kind, LoadedImage, Role, Rtc};
+    use super::*;
+    use crate::devices::Request;
+    use crate::replay::Source;
+
+    struct NoSource;
+
+    impl Source for NoSource {
+        fn host_clock(&mut self, _icount: u64) -> u64 {
+            0
+        }
+    }
+
+    fn demo(cpus: u32) -> Machine<Pc> {
+        let bytes = include_bytes!("../../guests/demo/demo.elf");
+        let config = MachineConfig {
+            arch: Arch::X86_64,
+            machine: Kind::Pc,
+            cpu: "max".into(),
+            memory: 64 << 20,
+            smp: cpus,
+            images: vec![Image::describe(Role::Kernel, "demo", "", bytes)],
+            append: String::new(),
+            shift: DEFAULT_SHIFT,
+            rtc: Rtc { base: RtcBase::Date(0), clock: RtcClock::Vm },
+            seed: 5,
+            no_reboot: true,
+        };
+        let (file, args) = ("demo".to_owned(), String::new());
+        let image = LoadedImage { role: Role::Kernel, file, args, bytes: bytes.to_vec() };
+        pc(&config, &Images(vec![image])).expect("a good configuration")
+    }
+
+    /// Stopping anywhere is invisible: the state is the same byte for byte, whatever slices it was reached in.
+    #[test]
+    fn slices_do_not_show() {
+        for cpus in [1, 2] {
+            let (mut whole, mut sliced) = (demo(cpus), demo(cpus));
+            let mut random = 12345u64;
+            for at in (1..).map(|i| i * 1_234_567) {
+                let paused = whole.run(at, &mut NoSource);
+                loop {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let limit = at.min(sliced.state.icount + 1 + (random >> 33) % 20_000);
+                    let pause = sliced.run(limit, &mut NoSource);
+                    if pause != Pause::Limit || limit == at {
+                        assert_eq!(pause, paused);
+                        break;
+                    }
+                }
+                let bytes = |m: &Machine<Pc>| rmp_serde::to_vec(&m.state).expect("plain data");
+                assert!(bytes(&whole) == bytes(&sliced), "{cpus} CPUs differ at step {at}");
+                if paused == Pause::Request(Request::PowerOff) {
+                    break;
+                }
+                assert_eq!(paused, Pause::Limit);
+            }
+            assert!(whole.mem.bytes() == sliced.mem.bytes());
+        }
+    }
+}

@@ -128,7 +128,9 @@ impl<B: Board> Machine<B> {
             let Exit { steps, stop } =
                 self.state.board.run(&mut self.engine, index, &mut self.mem, source, clock, budget);
             self.state.icount += steps;
-            self.state.turn.left = self.state.turn.left.saturating_sub(steps);
+            if self.state.board.cpus() > 1 {
+                self.state.turn.left -= steps;
+            }
             match stop {
                 Stop::Budget | Stop::Halted | Stop::Attention => {}
                 Stop::Yield => self.state.turn.left = 0,
@@ -143,6 +145,10 @@ impl<B: Board> Machine<B> {
     /// The CPU whose turn it is, skipping those that are halted.
     fn choose_cpu(&mut self) -> Option<usize> {
         let n = self.state.board.cpus();
+        if n == 1 {
+            // One CPU takes no turns: where the engine stopped must not show in the state.
+            return (!self.state.board.halted(0)).then_some(0);
+        }
         let turn = self.state.turn;
         if turn.left > 0 && !self.state.board.halted(turn.cpu) {
             return Some(turn.cpu);
