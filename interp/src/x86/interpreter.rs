@@ -10,8 +10,9 @@ use super::op::{Op, REG_RIP};
 use super::regs::{Activity, Cpu, Shadow, seg};
 use super::tlb::{Access, Tlb};
 use super::trap::Trap;
-use crate::engine::{Clock, Engine, Exit, Stop};
+use crate::engine::{At, Clock, Control, Engine, Exit, Stop};
 use crate::mem::{Hit, Memory, PAGE_SIZE, Place};
+use crate::probe::Probes;
 
 /// The longest run of instructions that is decoded at once.
 const BLOCK_OPS: usize = 64;
@@ -27,7 +28,9 @@ pub struct Interpreter {
     cache: Cache,
     hits: Vec<Hit>,
     epoch: u64,
+    write_epoch: u64,
     flush: bool,
+    probes: Probes,
 }
 
 /// Instructions that are about to be executed.
@@ -77,6 +80,20 @@ impl Interpreter {
             for tlb in &mut self.tlbs {
                 tlb.clear(mem);
             }
+        }
+        if self.write_epoch != mem.write_epoch() {
+            self.write_epoch = mem.write_epoch();
+            for tlb in &mut self.tlbs {
+                tlb.drop_writes();
+            }
+        }
+    }
+
+    /// Tells the probes of accesses to watched memory in the step after `icount`.
+    fn take_touches(&mut self, mem: &mut Memory, icount: u64, cpu: usize, pc: u64) {
+        let touches = mem.take_touches();
+        if !touches.is_empty() {
+            self.probes.touched(icount, cpu, pc, touches, |offset, len| mem.value(offset, len));
         }
     }
 
@@ -257,6 +274,8 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
         budget: u64,
     ) -> Exit {
         self.prepare(index, mem);
+        // What devices did since the last run.
+        self.take_touches(mem, clock.icount, index, cpu.linear_pc());
         // A TLB is large: making one for each run would cost more than many runs do.
         let spare = self.spare.take().unwrap_or_default();
         let mut tlb = std::mem::replace(&mut self.tlbs[index], spare);
@@ -273,13 +292,23 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
                 left,
                 budget,
                 attention: false,
+                probes: &mut self.probes,
+                pc: 0,
             };
             ex.mode_changed();
-            let stop = Self::run_until_attention(&mut self.cache, &mut self.tlbs, &mut ex);
+            let (cache, tlbs) = (&mut self.cache, &mut self.tlbs);
+            let stop = if ex.probes.active() {
+                Self::run_until_attention::<true>(cache, tlbs, &mut ex)
+            } else {
+                Self::run_until_attention::<false>(cache, tlbs, &mut ex)
+            };
+            let pc = ex.pc;
             left = ex.left;
             std::mem::swap(&mut tlb, &mut self.tlbs[index]);
             if mem.has_hits() {
                 self.take_hits(mem);
+                // The last step made them.
+                self.take_touches(mem, (clock.icount + budget - left).saturating_sub(1), index, pc);
             }
             std::mem::swap(&mut tlb, &mut self.tlbs[index]);
             if self.epoch != mem.epoch() {
@@ -292,25 +321,39 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
             if let Some(stop) = stop {
                 break stop;
             }
-            if bus.attention() {
+            if bus.attention() || self.probes.full() {
                 break Stop::Attention;
             }
         };
         self.spare = Some(std::mem::replace(&mut self.tlbs[index], tlb));
         Exit { steps: budget - left, stop }
     }
+}
 
+impl Control for Interpreter {
     fn flush(&mut self) {
         self.flush = true;
+    }
+
+    fn probes(&mut self) -> &mut Probes {
+        &mut self.probes
     }
 }
 
 impl Interpreter {
-    /// Runs to a stop (`Some`), or until stores or the bus want to be looked at (`None`).
-    fn run_until_attention(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Option<Stop> {
+    /// Runs to a stop (`Some`), or until stores, the bus or the probes want to be looked at
+    /// (`None`). `PROBED`: some probe is active.
+    fn run_until_attention<const PROBED: bool>(
+        cache: &mut Cache,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_>,
+    ) -> Option<Stop> {
         loop {
-            if ex.attention {
+            if ex.attention || PROBED && ex.probes.full() {
                 return None;
+            }
+            if PROBED {
+                ex.pc = ex.cpu.linear_pc();
             }
             if ex.left == 0 {
                 return Some(Stop::Budget);
@@ -332,8 +375,14 @@ impl Interpreter {
                     None => continue,
                 },
             };
-            let result =
-                if single { Self::run_one(cache, tlbs, ex) } else { Self::run_blocks(cache, tlbs, ex) };
+            if PROBED && Self::at_breakpoint(ex) {
+                return None;
+            }
+            let result = if single {
+                Self::run_one(cache, tlbs, ex)
+            } else {
+                Self::run_blocks::<PROBED>(cache, tlbs, ex)
+            };
             match result {
                 Ok(Flow::Halt) => {
                     if ex.cpu.activity == Activity::Running {
@@ -388,8 +437,16 @@ impl Interpreter {
         }
     }
 
+    /// Notes a breakpoint at the instruction that comes next. True when the engine has to leave.
+    fn at_breakpoint(ex: &mut Exec<'_>) -> bool {
+        ex.pc = ex.cpu.linear_pc();
+        let At { icount, cpu } = ex.at();
+        ex.probes.execute(icount, cpu, ex.pc);
+        ex.probes.full()
+    }
+
     /// Runs blocks until an instruction asks for a look at events, attention, or the budget ends.
-    fn run_blocks(
+    fn run_blocks<const PROBED: bool>(
         cache: &mut Cache,
         tlbs: &mut [Tlb],
         ex: &mut Exec<'_>,
@@ -404,7 +461,14 @@ impl Interpreter {
             let ops = cache.ops(&block);
             let n = ops.len().min(ex.left as usize);
             let mut flow = Flow::Next;
+            let breaks = PROBED && ex.probes.breaks_in(ex.cpu.linear_pc(), block.bytes.into());
             for op in &ops[..n] {
+                if PROBED {
+                    if breaks && Self::at_breakpoint(ex) {
+                        return Ok(Flow::Next);
+                    }
+                    ex.pc = ex.cpu.linear_pc();
+                }
                 if let Some(result) = Self::step(ex, op) {
                     match result {
                         Ok(f) => {
