@@ -70,7 +70,7 @@ pub enum Outcome {
 
 /// Watches a replay.
 pub trait Watcher {
-    /// Something left the machine.
+    /// Something left the machine in the step after `icount`.
     fn output(&mut self, _icount: u64, _output: &Output) {}
     /// The replay has come to this moment.
     fn progress(&mut self, _at: Moment) {}

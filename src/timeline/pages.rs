@@ -69,7 +69,9 @@ impl Held {
 
     fn page(&self, bytes: &[u8; PAGE]) -> Arc<Page> {
         self.0.fetch_add(PAGE as u64, Ordering::Relaxed);
-        Arc::new(Page { bytes: Box::new(*bytes), held: self.clone() })
+        let bytes: Box<[u8]> = bytes[..].into();
+        let bytes = bytes.try_into().unwrap_or_else(|_| unreachable!("the slice has a page's length"));
+        Arc::new(Page { bytes, held: self.clone() })
     }
 }
 
@@ -166,10 +168,9 @@ impl Pages {
         let written = mem.take_dirty(Account::Snapshots);
         for &frame in &written {
             let bytes = frame_bytes(mem, frame);
-            let zero = bytes.iter().all(|&b| b == 0);
             match self.map.get(frame) {
                 PageRef::Held(page) if *page.bytes == *bytes => {}
-                _ if zero => self.map.set(frame, PageRef::Zero),
+                _ if is_zero(bytes) => self.map.set(frame, PageRef::Zero),
                 _ => self.map.set(frame, PageRef::Held(self.held.page(bytes))),
             }
         }
@@ -191,11 +192,11 @@ impl Pages {
         frames.sort_unstable();
         frames.dedup();
         let mut bytes = [0; PAGE];
-        for (i, &frame) in frames.iter().enumerate() {
+        for &frame in &frames {
             if let Err(e) = target.get(frame).read(backing, &mut bytes) {
-                // What was not put back stays on the account.
-                for &left in &frames[i..] {
-                    mem.barrier(u64::from(left) * PAGE_SIZE, 1);
+                // Some hold the one, some the other: all stay on the account.
+                for &either in &frames {
+                    mem.barrier(u64::from(either) * PAGE_SIZE, 1);
                 }
                 return Err(e);
             }
@@ -204,6 +205,10 @@ impl Pages {
         self.map = target.clone();
         Ok(())
     }
+}
+
+fn is_zero(bytes: &[u8; PAGE]) -> bool {
+    bytes.chunks_exact(64).all(|c| c.iter().fold(0, |a, b| a | b) == 0)
 }
 
 /// The bytes of a frame.

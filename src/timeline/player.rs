@@ -64,10 +64,17 @@ impl<B: Board> Player<B> {
         self.pages.restore(mem, &snapshot.pages, &*self.backing)?;
         self.replayer.restore(&snapshot.state, &snapshot.tally, &snapshot.cursor);
         self.since = snapshot.icount();
-        Ok(())
+        // In a branch a debugger may have written there after the snapshot was made.
+        self.run(snapshot.icount(), &mut ()).map(drop)
     }
 
-    /// A snapshot of the moment, which must be the first of its step (as [`Player::run`] leaves it).
+    /// True when it stands at the first moment of its step, as [`Player::run`] leaves it unless the
+    /// probes were full or the end was reached.
+    pub fn at_first_moment(&self) -> bool {
+        self.look().at_first_moment()
+    }
+
+    /// A snapshot of the moment, which must be the first of its step.
     pub fn snapshot(&mut self) -> Snapshot<B> {
         let runner = &mut self.replayer.runner;
         let (pages, written) = self.pages.capture(&mut runner.machine.mem);
