@@ -33,6 +33,8 @@ pub enum Command {
     Dump(FileArgs),
     /// Copy a recording with the images that it needs inside
     Pack(PackArgs),
+    /// Save snapshots in a recording, so that it opens anywhere at once
+    Index(IndexArgs),
 }
 
 /// The machine, and how to run it.
@@ -140,6 +142,9 @@ pub struct RecordArgs {
     /// The recording to write
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+    /// Save a snapshot in the recording each N steps, with K, M or G (powers of 1024)
+    #[arg(long, value_name = "N")]
+    pub save_every: Option<String>,
 }
 
 /// What finds the recording and its images.
@@ -222,4 +227,32 @@ pub struct PackArgs {
     /// Look for the images here instead of under their recorded names
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
+}
+
+/// `index`.
+#[derive(Args, Debug)]
+pub struct IndexArgs {
+    /// The recording; replaced by the new file when that is whole
+    pub file: PathBuf,
+    /// Steps between saved snapshots, with K, M or G (powers of 1024); 32M if not given
+    #[arg(long, value_name = "N")]
+    pub every: Option<String>,
+    /// Write the new file here and leave the recording as it is
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Take saved snapshots out instead
+    #[arg(long, conflicts_with = "every")]
+    pub remove: bool,
+    /// Threads that pack pages
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: u16,
+    /// Engine: interp
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Print steps a second at the end
+    #[arg(long)]
+    pub stats: bool,
 }

@@ -127,6 +127,19 @@ fn size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
+/// A number, with K, M or G.
+pub fn count(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 fn rtc(text: &str) -> Result<Rtc, String> {
     let wrong = |what: &str| Err(format!("--rtc {text}: {what}"));
     let mut rtc = Rtc { base: RtcBase::Utc, clock: RtcClock::Host };
@@ -208,6 +221,15 @@ mod tests {
         assert_eq!(size("0"), Some(0));
         for bad in ["", "M", "-1M", "12Q", "1.5G", "99999999999999999999", "9999999999999T"] {
             assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(count("32M"), Some(1 << 25));
+        assert_eq!(count("1000"), Some(1000));
+        for bad in ["", "M", "1T", "-1", "0x10", "99999999999G"] {
+            assert_eq!(count(bad), None, "{bad}");
         }
     }
 

@@ -57,9 +57,12 @@ struct Session<'a> {
     name: &'a str,
 }
 
-struct Shown {
-    sinks: Sinks,
-    bar: Option<ProgressBar>,
+/// Shows a replay's output and how far it is.
+pub struct Shown {
+    /// Where the output goes.
+    pub sinks: Sinks,
+    /// How far it is.
+    pub bar: Option<ProgressBar>,
 }
 
 impl Watcher for Shown {
@@ -76,7 +79,7 @@ impl Watcher for Shown {
 }
 
 /// A progress bar on standard error, if that is a terminal.
-fn progress_bar(steps: u64) -> Option<ProgressBar> {
+pub fn progress_bar(steps: u64) -> Option<ProgressBar> {
     if !std::io::stderr().is_terminal() {
         return None;
     }

@@ -8,16 +8,19 @@
 pub mod condition;
 pub mod pages;
 pub mod player;
+pub mod saved;
 pub mod search;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use crate::host::console;
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::machine::config::BuildError;
 use crate::replay::log::Recording;
 use crate::replay::replayer::Divergence;
+use crate::replay::saved::format_of;
 use crate::replay::tape::Tape;
 use crate::replay::{Input, Moment};
 use condition::Why;
@@ -100,10 +103,13 @@ impl<B: Board> Timeline<B> {
     /// When the machine cannot be built.
     pub fn new(recording: Arc<Recording>, make: Make<B>, options: Options) -> Result<Self, Error> {
         let tape = Arc::new(Tape::new(&recording));
-        let (held, backing) = (Held::default(), Arc::new(()));
+        let held = Held::default();
+        let backing = recording.backing.clone().unwrap_or_else(|| Arc::new(()));
         let header = &recording.header;
+        let machine = make()?;
+        let format = format_of(&machine.state);
         let mut main = Player::new(
-            make()?,
+            machine,
             header.machine.no_reboot,
             header.checkpoints,
             tape.clone(),
@@ -112,7 +118,13 @@ impl<B: Board> Timeline<B> {
         );
         main.run(0, &mut ())?;
         let mut store = Store::default();
-        store.add(Arc::new(main.snapshot()));
+        let power_on = main.snapshot();
+        let (saved, warning) = saved::load(&recording, &tape, format, &power_on.pages);
+        store.add(Arc::new(power_on));
+        saved.into_iter().for_each(|snapshot| store.add_saved(Arc::new(snapshot)));
+        if let Some(text) = warning {
+            console::warn(&text);
+        }
         Ok(Self { recording, tape, make, options, held, backing, store, main, workers: Vec::new() })
     }
 

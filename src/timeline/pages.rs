@@ -5,44 +5,13 @@
 //! keeps the map of a running machine up to date by what was written, and puts a map back into
 //! memory by reverting only what differs.
 
+pub use crate::replay::saved::{Backing, PAGE, Place, ReadError};
 use dejavm_interp::mem::{Account, Memory, PAGE_SIZE};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of a page.
-pub const PAGE: usize = PAGE_SIZE as usize;
 /// Frames in a leaf of the tree.
-const LEAF: usize = 256;
-
-/// Saved pages could not be read back.
-#[derive(Debug, thiserror::Error)]
-#[error("a saved snapshot cannot be read: {0}")]
-pub struct ReadError(pub String);
-
-/// Reads pages that were saved in a recording.
-pub trait Backing: Send + Sync {
-    /// Reads the page at `place`.
-    ///
-    /// # Errors
-    /// When the file has changed or cannot be read.
-    fn page(&self, place: Place, into: &mut [u8; PAGE]) -> Result<(), ReadError>;
-}
-
-/// Nothing is saved.
-impl Backing for () {
-    fn page(&self, _: Place, _: &mut [u8; PAGE]) -> Result<(), ReadError> {
-        Err(ReadError("there is none".to_owned()))
-    }
-}
-
-/// Where a saved page lies, as its [`Backing`] understands it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Where it begins.
-    pub offset: u64,
-    /// Bytes as saved.
-    pub len: u32,
-}
+const LEAF: usize = 64;
 
 /// A page's bytes, counted in the total of its [`Held`].
 #[derive(Debug)]
@@ -113,6 +82,7 @@ impl PageRef {
 /// What every frame holds.
 #[derive(Clone, Debug, Default)]
 pub struct PageMap {
+    frames: usize,
     leaves: Vec<Arc<Vec<PageRef>>>,
 }
 
@@ -120,7 +90,12 @@ impl PageMap {
     /// A map of `frames` frames of zeros.
     pub fn new(frames: usize) -> Self {
         let leaf = Arc::new(vec![PageRef::Zero; LEAF]);
-        Self { leaves: vec![leaf; frames.div_ceil(LEAF)] }
+        Self { frames, leaves: vec![leaf; frames.div_ceil(LEAF)] }
+    }
+
+    /// Number of frames.
+    pub fn frames(&self) -> usize {
+        self.frames
     }
 
     /// What a frame holds.

@@ -5,7 +5,7 @@ use super::pages::{Backing, Held, Pages};
 use super::snapshot::Snapshot;
 use crate::machine::Machine;
 use crate::machine::board::Board;
-use crate::replay::log::Spacing;
+use crate::replay::log::{Recording, Spacing};
 use crate::replay::replayer::{Outcome, Replayer, Watcher};
 use crate::replay::runner::Runner;
 use crate::replay::tape::Tape;
@@ -30,8 +30,25 @@ impl<B: Board> Player<B> {
         held: Held,
         backing: Arc<dyn Backing>,
     ) -> Self {
-        let pages = Pages::new(&machine.mem, held);
         let runner = Runner::without_memory(machine, no_reboot, Some(spacing));
+        Self::of(runner, tape, held, backing)
+    }
+
+    /// A player whose checkpoints compare memory too, for work that only goes forward.
+    pub fn whole(
+        machine: Machine<B>,
+        recording: &Recording,
+        tape: Arc<Tape>,
+        held: Held,
+        backing: Arc<dyn Backing>,
+    ) -> Self {
+        let header = &recording.header;
+        let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
+        Self::of(runner, tape, held, backing)
+    }
+
+    fn of(runner: Runner<B>, tape: Arc<Tape>, held: Held, backing: Arc<dyn Backing>) -> Self {
+        let pages = Pages::new(&runner.machine.mem, held);
         Self { replayer: Replayer::new(runner, tape), pages, backing, since: 0 }
     }
 

@@ -4,7 +4,7 @@ use super::pages::PageMap;
 use crate::machine::State;
 use crate::replay::runner::Tally;
 use crate::replay::tape::Cursor;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A moment of a replay, whole: the first moment of its step.
@@ -40,11 +40,13 @@ impl<B> Snapshot<B> {
 #[derive(Debug)]
 pub struct Store<B> {
     all: BTreeMap<u64, Arc<Snapshot<B>>>,
+    /// Those that hold no memory: they are saved in the recording, and stay.
+    saved: BTreeSet<u64>,
 }
 
 impl<B> Default for Store<B> {
     fn default() -> Self {
-        Self { all: BTreeMap::new() }
+        Self { all: BTreeMap::new(), saved: BTreeSet::new() }
     }
 }
 
@@ -52,6 +54,12 @@ impl<B> Store<B> {
     /// Adds a snapshot; one of the same step stays as it is.
     pub fn add(&mut self, snapshot: Arc<Snapshot<B>>) {
         self.all.entry(snapshot.icount()).or_insert(snapshot);
+    }
+
+    /// Adds a snapshot whose pages are saved in the recording.
+    pub fn add_saved(&mut self, snapshot: Arc<Snapshot<B>>) {
+        self.saved.insert(snapshot.icount());
+        self.all.insert(snapshot.icount(), snapshot);
     }
 
     /// The last snapshot at or before a step.
@@ -82,14 +90,16 @@ impl<B> Store<B> {
     /// Drops all snapshots after a step.
     pub fn forget_after(&mut self, icount: u64) {
         self.all.split_off(&(icount + 1));
+        self.saved.split_off(&(icount + 1));
     }
 
     /// Drops snapshots until `held` is within `budget`: first those whose gap, once they are gone,
-    /// is smallest beside their distance from `here`. The first stays.
+    /// is smallest beside their distance from `here`. The first and those that are saved stay.
     pub fn thin(&mut self, here: u64, budget: u64, held: impl Fn() -> u64) {
         while held() > budget && self.all.len() > 2 {
             let steps: Vec<u64> = self.icounts().collect();
-            let victim = steps.windows(3).min_by(|a, b| {
+            let droppable = steps.windows(3).filter(|w| !self.saved.contains(&w[1]));
+            let victim = droppable.min_by(|a, b| {
                 let worth = |w: &[u64]| (w[2] - w[0]) as f64 / (w[1].abs_diff(here) as f64 + 1.0);
                 worth(a).total_cmp(&worth(b))
             });
