@@ -145,7 +145,19 @@ pub struct RecordArgs {
     /// Save a snapshot in the recording each N steps, with K, M or G (powers of 1024)
     #[arg(long, value_name = "N")]
     pub save_every: Option<String>,
+    /// Go on from a moment of another recording, with its machine: FILE@ICOUNT, FILE@P% or FILE@end
+    #[arg(long, value_name = "FILE@ICOUNT", conflicts_with_all = MACHINE)]
+    pub from: Option<String>,
+    /// With --from: look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR", requires = "from")]
+    pub images: Option<PathBuf>,
 }
+
+/// The options that say what machine it is.
+const MACHINE: [&str; 15] = [
+    "arch", "machine", "cpu", "memory", "smp", "kernel", "initrd", "module", "append", "bios", "shift", "rtc",
+    "seed", "no_reboot", "drive",
+];
 
 /// What finds the recording and its images.
 #[derive(Args, Debug)]
@@ -186,7 +198,7 @@ pub struct ReplayArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Threads to use; a recording without snapshots needs one
+    /// Threads to use, from one saved snapshot to the next; a recording without any needs one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: u16,
 }

@@ -27,17 +27,16 @@ pub fn run(a: &RunArgs) -> Done {
 
 /// `record`.
 pub fn record(a: &RecordArgs) -> Done {
+    if let Some(from) = &a.from {
+        return super::branch::record(a, from);
+    }
     let every = a.save_every.as_deref().map(|text| every("save-every", text)).transpose()?;
     live(&a.machine, Some(&a.output), every)
 }
 
 fn live(a: &MachineArgs, output: Option<&Path>, every: Option<u64>) -> Done {
     let (config, images) = options::machine(a)?;
-    let (input, serial) = match a.serial.as_deref() {
-        None => (Input::Terminal, "stdio"),
-        Some("stdio") => (Input::Stdin, "stdio"),
-        Some(other) => (Input::None, other),
-    };
+    let (input, serial) = console(a);
     if let Some(output) = output {
         not_an_image(output, &config)?;
     }
@@ -45,8 +44,17 @@ fn live(a: &MachineArgs, output: Option<&Path>, every: Option<u64>) -> Done {
     with_machine(&config, images, session).map_err(|e| e.to_string())?
 }
 
+/// Where the console's input comes from, and where its output goes.
+pub fn console(a: &MachineArgs) -> (Input, &str) {
+    match a.serial.as_deref() {
+        None => (Input::Terminal, "stdio"),
+        Some("stdio") => (Input::Stdin, "stdio"),
+        Some(other) => (Input::None, other),
+    }
+}
+
 /// A recording must not overwrite what it is made from.
-fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
+pub fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
     let Ok(output) = output.canonicalize() else { return Ok(()) };
     match config.images.iter().find(|i| Path::new(&i.file).canonicalize().is_ok_and(|p| p == output)) {
         Some(image) => Err(format!("{}: is the {}, not overwritten", image.file, image.role)),
@@ -124,7 +132,7 @@ impl Visit for Session<'_> {
 }
 
 /// The exit status of a run that ended like this.
-fn status(reason: &EndReason) -> u8 {
+pub fn status(reason: &EndReason) -> u8 {
     match reason {
         EndReason::Unimplemented(_) => 1,
         EndReason::Exit(code) => u8::from(*code != 0),

@@ -4,6 +4,7 @@
 //! with one line on standard error that names the option or file and says what is wrong.
 
 mod args;
+mod branch;
 mod demo;
 mod index;
 mod info;
@@ -12,6 +13,7 @@ mod machines;
 mod options;
 mod pack;
 mod replay;
+mod verify;
 
 use crate::host::files::open;
 use args::{Cli, Command};
@@ -35,7 +37,7 @@ pub fn main() -> ExitCode {
         Command::Run(a) => live::run(a),
         Command::Record(a) => live::record(a),
         Command::Replay(a) => replay::replay(a),
-        Command::Verify(a) => replay::verify(a),
+        Command::Verify(a) => verify::verify(a),
         Command::Diff(a) => info::diff(a),
         Command::Info(a) => info::info(a),
         Command::Dump(a) => info::dump(a),

@@ -74,7 +74,10 @@ pub fn machine(a: &MachineArgs) -> Result<(MachineConfig, Images), String> {
 }
 
 /// Refuses what is not there yet, by name.
-fn available(a: &MachineArgs) -> Result<(), String> {
+///
+/// # Errors
+/// One line that names the option.
+pub fn available(a: &MachineArgs) -> Result<(), String> {
     engine(a.engine.as_deref())?;
     later(&a.later)?;
     let display = a.display.as_deref().filter(|d| *d != "none");

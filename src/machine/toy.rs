@@ -274,6 +274,10 @@ impl Board for Toy {
         0
     }
 
+    fn remaps(&self, _addr: PhysAddr) -> bool {
+        false
+    }
+
     fn restored(&self, _mem: &mut Memory) {}
 
     fn world(&mut self) -> &mut World {

@@ -75,6 +75,15 @@ impl Tape {
         self.last
     }
 
+    /// The number of events but for the end and its checkpoint, and the last moment.
+    pub fn open_end(&self) -> (usize, Moment) {
+        match &self.events[..] {
+            [head @ .., Record::Checkpoint(c), Record::End { at, .. }] if c.at == *at => (head.len(), *at),
+            [head @ .., Record::End { at, .. }] => (head.len(), *at),
+            all => (all.len(), self.last.unwrap_or_default()),
+        }
+    }
+
     /// The event at a place.
     pub fn event(&self, index: usize) -> Option<&Record> {
         self.events.get(index)

@@ -81,10 +81,35 @@ impl<B: Board> Player<B> {
         self.pages.restore(mem, &snapshot.pages, &*self.backing)?;
         self.replayer.restore(&snapshot.state, &snapshot.tally, &snapshot.cursor);
         self.since = snapshot.icount();
-        Ok(())
+        // In a branch a debugger may have written there after the snapshot was made.
+        self.run(snapshot.icount(), &mut ()).map(drop)
     }
 
-    /// A snapshot of the moment, which must be the first of its step (as [`Player::run`] leaves it).
+    /// True when it stands at the first moment of its step, as [`Player::run`] leaves it unless the
+    /// probes were full or the end was reached.
+    pub fn at_first_moment(&self) -> bool {
+        self.look().at_first_moment()
+    }
+
+    /// True when it stands at a snapshot in everything, having been restored or captured at the
+    /// snapshot before that.
+    ///
+    /// # Errors
+    /// When a saved page cannot be read.
+    pub fn stands_at(&mut self, snapshot: &Snapshot<B>) -> Result<bool, Error> {
+        let Snapshot { state, tally, cursor, pages, written, since } = snapshot;
+        let runner = &self.replayer.runner;
+        let here = (&runner.machine.state, runner.tally(), self.replayer.cursor());
+        let here = rmp_serde::to_vec(&here);
+        if here.ok() != rmp_serde::to_vec(&(state, tally, cursor)).ok() || *since > self.since {
+            return Ok(false);
+        }
+        let mem = &mut self.replayer.runner.machine.mem;
+        self.since = snapshot.icount();
+        Ok(self.pages.holds(mem, pages, written, &*self.backing)?)
+    }
+
+    /// A snapshot of the moment, which must be the first of its step.
     pub fn snapshot(&mut self) -> Snapshot<B> {
         let runner = &mut self.replayer.runner;
         let (pages, written) = self.pages.capture(&mut runner.machine.mem);
