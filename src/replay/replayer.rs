@@ -135,6 +135,23 @@ impl<B: Board> Replayer<B> {
         }
     }
 
+    /// Replays everything that was recorded up to the last moment, but not the end itself: the
+    /// machine could go on.
+    pub fn run_to_last(&mut self, watcher: &mut dyn Watcher) -> Outcome {
+        self.to = u64::MAX;
+        let (events, last) = self.tape.open_end();
+        loop {
+            let event = self.cursor.event;
+            let result = if event < events { self.next(watcher) } else { self.reach(last, watcher) };
+            self.show(watcher);
+            match result {
+                Ok(()) if event >= events && self.cursor.event == event => return Outcome::Reached,
+                Ok(()) => {}
+                Err(outcome) => return outcome,
+            }
+        }
+    }
+
     /// Does what a debugger wrote at the moment that was reached. True when there was something.
     fn written_here(&mut self, watcher: &mut dyn Watcher) -> Step<bool> {
         let at = self.runner.at();

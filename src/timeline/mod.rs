@@ -9,18 +9,22 @@ pub mod condition;
 mod crew;
 pub mod pages;
 pub mod player;
+pub mod saved;
 pub mod search;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
 mod texts;
 mod transcript;
+pub mod verify;
 
+use crate::host::console;
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::machine::config::BuildError;
 use crate::replay::log::Recording;
 use crate::replay::replayer::Divergence;
+use crate::replay::saved::format_of;
 use crate::replay::tape::Tape;
 use crate::replay::{Input, Moment};
 use condition::Why;
@@ -101,15 +105,23 @@ impl<B: Board> Timeline<B> {
     /// # Errors
     /// When the machine cannot be built.
     pub fn new(recording: Arc<Recording>, make: Make<B>, options: Options) -> Result<Self, Error> {
-        let (held, backing) = (Held::default(), Arc::new(()));
+        let held = Held::default();
+        let backing = recording.backing.clone().unwrap_or_else(|| Arc::new(()));
         let header = &recording.header;
         let (no_reboot, spacing) = (header.machine.no_reboot, header.checkpoints);
         let tape = Arc::new(Tape::new(&recording));
         let shop = Workshop { make, no_reboot, spacing, tape, held, backing, options };
         let mut main = shop.player()?;
+        let format = format_of(&main.look().state);
         main.run(0, &mut ())?;
         let mut store = Store::default();
-        store.add(Arc::new(main.snapshot()));
+        let power_on = main.snapshot();
+        let (saved, warning) = saved::load(&recording, &shop.tape, format, &power_on.pages);
+        store.add(Arc::new(power_on));
+        saved.into_iter().for_each(|snapshot| store.add_saved(Arc::new(snapshot)));
+        if let Some(text) = warning {
+            console::warn(&text);
+        }
         Ok(Self { recording, shop, store, transcript: Transcript::default(), main, workers: Vec::new() })
     }
 

@@ -68,7 +68,7 @@ impl<B: Clone> Store<B> {
     /// Adds a snapshot whose pages are saved in the recording: dropping it would free nothing.
     pub fn add_saved(&mut self, snapshot: Arc<Snapshot<B>>) {
         self.saved.insert(snapshot.icount());
-        self.add(snapshot);
+        self.all.insert(snapshot.icount(), snapshot);
     }
 
     /// Adds a snapshot that makes moving near `here` fast. Only so many of them are kept.
@@ -140,7 +140,7 @@ impl<B: Clone> Store<B> {
     }
 
     /// Drops snapshots until `held` is within `budget`: first those whose gap, once they are gone,
-    /// is smallest beside their distance from `here`. The first stays.
+    /// is smallest beside their distance from `here`. The first and the saved ones stay.
     pub fn thin(&mut self, here: u64, budget: u64, held: impl Fn() -> u64) {
         while held() > budget {
             let Some(victim) = self.least_worth(here, |icount| !self.saved.contains(&icount)) else { return };
