@@ -6,6 +6,7 @@
 mod args;
 mod branch;
 mod demo;
+mod gdb;
 mod index;
 mod info;
 mod live;
