@@ -8,8 +8,11 @@ mod demo;
 mod info;
 mod live;
 mod machines;
+mod monitor;
 mod options;
 mod pack;
+mod progress;
+mod query;
 mod replay;
 
 use crate::replay::log::Recording;
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Record(a) => live::record(a),
         Command::Replay(a) => replay::replay(a),
         Command::Verify(a) => replay::verify(a),
+        Command::Query(a) => query::query(a),
         Command::Diff(a) => info::diff(a),
         Command::Info(a) => info::info(a),
         Command::Dump(a) => info::dump(a),

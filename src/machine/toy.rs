@@ -179,7 +179,7 @@ impl Board for Toy {
 
     fn run(
         &mut self,
-        _engine: &mut NoEngine,
+        engine: &mut NoEngine,
         _index: usize,
         mem: &mut Memory,
         source: &mut dyn Source,
@@ -199,9 +199,11 @@ impl Board for Toy {
             if self.value >> 54 == 0 {
                 let addr = self.value % self.memory & !7;
                 let mut old = [0; 8];
+                mem.barrier_read(addr, 8);
                 mem.read(addr, &mut old);
                 self.value ^= u64::from_le_bytes(old);
                 mem.write(addr, &self.value.to_le_bytes());
+                engine.0.touched(icount, 0, 0, mem.take_touches(), |offset, len| mem.value(offset, len));
             }
             if icount + 1 >= self.quit {
                 self.world.request = Some(Request::PowerOff);
@@ -212,6 +214,9 @@ impl Board for Toy {
             }
             if self.halted || self.world.request.is_some() {
                 return Exit { steps, stop: Stop::Halted };
+            }
+            if engine.0.full() {
+                break;
             }
         }
         Exit { steps, stop: Stop::Budget }
