@@ -11,9 +11,10 @@ use crate::host::sink::Sinks;
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::machine::config::{MachineConfig, RtcBase, RtcClock};
+use crate::machine::fault::Fault;
 use crate::replay::log::{Header, Spacing, Writer};
 use crate::replay::record::EndReason;
-use crate::replay::recorder::{Ended, Outside, Recorder};
+use crate::replay::recorder::{BadFault, Ended, Outside, Recorder};
 use crate::replay::runner::Runner;
 use std::fs::File;
 use std::path::Path;
@@ -38,7 +39,8 @@ fn live(a: &MachineArgs, output: Option<&Path>) -> Done {
     if let Some(output) = output {
         not_an_image(output, &config)?;
     }
-    let session = Session { a, config: &config, input, serial, output };
+    let faults = options::faults(&a.inject)?;
+    let session = Session { a, faults, config: &config, input, serial, output };
     with_machine(&config, images, session).map_err(|e| e.to_string())?
 }
 
@@ -53,6 +55,7 @@ fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
 
 struct Session<'a> {
     a: &'a MachineArgs,
+    faults: Vec<(u64, Fault)>,
     config: &'a MachineConfig,
     input: Input,
     serial: &'a str,
@@ -63,7 +66,8 @@ impl Visit for Session<'_> {
     type Out = Done;
 
     fn visit<B: Board>(self, machine: Machine<B>, _: Make<B>) -> Done {
-        let Self { a, config, input, serial, output } = self;
+        let Self { a, faults, config, input, serial, output } = self;
+        possible(&faults, &machine)?;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
         let date = match (config.rtc.base, config.rtc.clock) {
             (RtcBase::Date(date), RtcClock::Host) => Some(date),
@@ -94,9 +98,9 @@ impl Visit for Session<'_> {
         };
         let mut runner = Runner::new(machine, config.no_reboot, output.map(|_| spacing));
         let watch = Stopwatch::start();
-        let mut recorder = Recorder::new(&mut runner, &mut host, log);
+        let mut recorder = Recorder::new(&mut runner, &mut host, log).with_faults(faults);
         let result = recorder.run(a.max_icount.unwrap_or(u64::MAX));
-        let bytes = recorder.bytes();
+        let (bytes, left) = (recorder.bytes(), recorder.next_fault());
         let at = runner.at();
         // The terminal is as before from here on.
         drop(host);
@@ -105,7 +109,10 @@ impl Visit for Session<'_> {
         }
         let Ended { at, reason } = result.map_err(|e| {
             let kept = "stopped; the recording up to there is valid";
-            format!("{} at step {}; {kept}", full(&e), at.icount)
+            match e.get_ref().and_then(|e| e.downcast_ref::<BadFault>()) {
+                Some(fault) => format!("{fault}; {kept}"),
+                None => format!("{} at step {}; {kept}", full(&e), at.icount),
+            }
         })?;
         match output {
             Some(path) => {
@@ -114,8 +121,23 @@ impl Visit for Session<'_> {
             }
             None => eprintln!("dejavm: {reason} at step {}", at.icount),
         }
+        if let Some(left) = left {
+            return Err(format!("--inject at step {left}: the run ended before"));
+        }
         Ok(status(&reason))
     }
+}
+
+/// Refuses faults that can never be injected, before the run begins.
+fn possible<B: Board>(faults: &[(u64, Fault)], machine: &Machine<B>) -> Result<(), String> {
+    for (at, fault) in faults {
+        if let Err(wrong) = fault.check(machine)
+            && wrong.is_final()
+        {
+            return Err(format!("--inject at step {at}: {wrong}"));
+        }
+    }
+    Ok(())
 }
 
 /// The exit status of a run that ended like this.

@@ -5,6 +5,7 @@
 
 mod args;
 mod demo;
+mod diff;
 mod info;
 mod live;
 mod machines;
@@ -37,7 +38,7 @@ pub fn main() -> ExitCode {
         Command::Record(a) => live::record(a),
         Command::Replay(a) => replay::replay(a),
         Command::Verify(a) => replay::verify(a),
-        Command::Diff(a) => info::diff(a),
+        Command::Diff(a) => diff::diff(a),
         Command::Info(a) => info::info(a),
         Command::Dump(a) => info::dump(a),
         Command::Pack(a) => pack::pack(a),

@@ -76,7 +76,7 @@ impl Watcher for Shown {
 }
 
 /// A progress bar on standard error, if that is a terminal.
-fn progress_bar(steps: u64) -> Option<ProgressBar> {
+pub fn progress_bar(steps: u64) -> Option<ProgressBar> {
     if !std::io::stderr().is_terminal() {
         return None;
     }

@@ -1,3 +1,5 @@
 //! Debuggers: thin clients of [`crate::timeline`].
 
+pub mod diff;
+pub mod lockstep;
 pub mod monitor;

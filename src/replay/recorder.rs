@@ -5,7 +5,9 @@ use super::record::{EndReason, Record};
 use super::runner::{Event, Runner};
 use super::{Input, Moment, Output, Source};
 use crate::machine::board::Board;
+use crate::machine::fault::Fault;
 use crate::machine::time::VirtNs;
+use crate::machine::tree::Wrong;
 use std::collections::VecDeque;
 use std::io::Write;
 
@@ -64,6 +66,14 @@ pub struct Ended {
     pub reason: EndReason,
 }
 
+/// A fault that cannot be injected at its step.
+#[derive(Debug, thiserror::Error)]
+#[error("--inject at step {at}: {wrong}")]
+pub struct BadFault {
+    at: u64,
+    wrong: Wrong,
+}
+
 /// Reads the host's clock and logs it.
 struct LiveSource<'a, W: Write> {
     outside: &'a mut dyn Outside,
@@ -99,6 +109,8 @@ pub struct Recorder<'a, B: Board, W: Write> {
     log: Option<Writer<W>>,
     queues: Vec<Queue>,
     interrupted: bool,
+    /// Faults that are still to come, by step.
+    faults: VecDeque<(u64, Fault)>,
 }
 
 /// What one round of the loop came to.
@@ -107,13 +119,26 @@ type Round = std::io::Result<Option<EndReason>>;
 impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     /// A run of a machine at power-on, its log begun.
     pub fn new(runner: &'a mut Runner<B>, outside: &'a mut dyn Outside, log: Option<Writer<W>>) -> Self {
-        Self { runner, outside, log, queues: Vec::new(), interrupted: false }
+        Self { runner, outside, log, queues: Vec::new(), interrupted: false, faults: VecDeque::new() }
+    }
+
+    /// Injects these faults, each at the first moment of its step.
+    #[must_use]
+    pub fn with_faults(mut self, mut faults: Vec<(u64, Fault)>) -> Self {
+        faults.sort_by_key(|f| f.0);
+        self.faults = faults.into();
+        self
+    }
+
+    /// The step of the next fault that was not injected.
+    pub fn next_fault(&self) -> Option<u64> {
+        self.faults.front().map(|f| f.0)
     }
 
     /// Runs until the end, at most to `max_icount` steps.
     ///
     /// # Errors
-    /// What the log's file answers; what was written before is a valid recording.
+    /// What the log's file answers, or [`BadFault`]; what was written before is a valid recording.
     pub fn run(&mut self, max_icount: u64) -> std::io::Result<Ended> {
         let mut reason = loop {
             if let Some(reason) = self.round(max_icount)? {
@@ -145,6 +170,9 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     }
 
     fn round(&mut self, max_icount: u64) -> Round {
+        if let Some(reason) = self.inject_faults()? {
+            return Ok(Some(reason));
+        }
         while let Some(live) = self.outside.poll() {
             if let Some(reason) = self.arrived(live)? {
                 return Ok(Some(reason));
@@ -157,7 +185,8 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
         if icount >= max_icount {
             return Ok(Some(EndReason::MaxIcount));
         }
-        let limit = icount.saturating_add(self.slice()).min(max_icount);
+        let fault = self.next_fault().unwrap_or(u64::MAX);
+        let limit = icount.saturating_add(self.slice()).min(max_icount).min(fault);
         match self.with_source(|runner, source| runner.advance(limit, source))? {
             Event::Limit | Event::Probed => Ok(None),
             Event::Checkpoint(c) => {
@@ -168,6 +197,22 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
             Event::Idle(next) => self.idle(next),
             Event::End(reason) => Ok(Some(reason)),
         }
+    }
+
+    /// Injects the faults of this step, before anything else comes there.
+    fn inject_faults(&mut self) -> Round {
+        let here = self.runner.at().icount;
+        while let Some((at, fault)) = self.faults.pop_front_if(|f| f.0 <= here) {
+            if let Event::End(reason) = self.with_source(|runner, source| runner.advance(here, source))? {
+                return Ok(Some(reason));
+            }
+            let checked = fault.check(&self.runner.machine);
+            checked.map_err(|wrong| std::io::Error::other(BadFault { at, wrong }))?;
+            if let Some(reason) = self.inject(fault.input())? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
     }
 
     /// Steps until the next look at the live world.
