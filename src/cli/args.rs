@@ -27,7 +27,7 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Ask a recording's history: who wrote this, when was that executed
     Query(QueryArgs),
-    /// Compare two recordings
+    /// Find the first step at which two recordings, or two engines, differ
     Diff(DiffArgs),
     /// Show what a recording is of
     Info(FileArgs),
@@ -111,6 +111,9 @@ pub struct MachineArgs {
     /// (not available yet)
     #[arg(long, hide = true)]
     pub keep: Option<String>,
+    /// Flip a bit at a step, for tests (repeatable): see docs/diff.md
+    #[arg(long, value_name = "ICOUNT:TARGET[:BIT]", hide_short_help = true)]
+    pub inject: Vec<String>,
     #[command(flatten)]
     pub later: LaterArgs,
 }
@@ -259,11 +262,29 @@ pub struct VerifyArgs {
 pub struct DiffArgs {
     /// The first recording
     pub first: PathBuf,
-    /// The second recording
+    /// The second recording; the first again if not given
     pub second: Option<PathBuf>,
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Engines of the two machines, for instance interp,jit
+    #[arg(long, value_name = "FIRST,SECOND")]
     pub engines: Option<String>,
+    /// Flip a bit in the second machine (repeatable): see docs/diff.md
+    #[arg(long, value_name = "ICOUNT:TARGET[:BIT]", hide_short_help = true)]
+    pub inject: Vec<String>,
+    /// First step to compare
+    #[arg(long, value_name = "ICOUNT", default_value_t = 0)]
+    pub from: u64,
+    /// Last step to compare
+    #[arg(long, value_name = "ICOUNT")]
+    pub to: Option<u64>,
+    /// Compare after every step, which also finds differences that heal
+    #[arg(long)]
+    pub step: bool,
+    /// Threads: with 2 both machines run at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

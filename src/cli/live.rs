@@ -14,9 +14,10 @@ use crate::host::socket::Listener;
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::machine::config::{Arch, MachineConfig, RtcBase, RtcClock};
+use crate::machine::fault::Fault;
 use crate::replay::log::{Header, Spacing, Writer};
 use crate::replay::record::EndReason;
-use crate::replay::recorder::{Ended, Outside, Recorder};
+use crate::replay::recorder::{BadFault, Ended, Outside, Recorder};
 use crate::replay::runner::Runner;
 use crate::replay::saver::Saver;
 use std::fs::File;
@@ -43,7 +44,8 @@ fn live(a: &MachineArgs, output: Option<&Path>, every: Option<u64>) -> Done {
     if let Some(output) = output {
         not_an_image(output, &config)?;
     }
-    let session = Session { a, config: &config, input, serial, output, every };
+    let faults = options::faults(&a.inject)?;
+    let session = Session { a, faults, config: &config, input, serial, output, every };
     with_machine(&config, images, session).map_err(|e| e.to_string())?
 }
 
@@ -67,6 +69,7 @@ pub fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String>
 
 struct Session<'a> {
     a: &'a MachineArgs,
+    faults: Vec<(u64, Fault)>,
     config: &'a MachineConfig,
     input: Input,
     serial: &'a str,
@@ -78,7 +81,8 @@ impl Visit for Session<'_> {
     type Out = Done;
 
     fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
-        let Self { a, config, input, serial, output, every } = self;
+        let Self { a, faults, config, input, serial, output, every } = self;
+        possible(&faults, &machine)?;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
         let listener = a.later.gdb.as_deref().map(super::gdb::listen).transpose()?;
         let date = match (config.rtc.base, config.rtc.clock) {
@@ -114,12 +118,12 @@ impl Visit for Session<'_> {
         let max = a.max_icount.unwrap_or(u64::MAX);
         let mut napping = Napping(&mut host);
         let outside: &mut dyn Outside = if listener.is_some() { &mut napping } else { napping.0 };
-        let mut recorder = Recorder::new(&mut runner, outside, log).saving(saver);
+        let mut recorder = Recorder::new(&mut runner, outside, log).saving(saver).with_faults(faults);
         let result = match &listener {
             Some(listener) => debugged(&mut recorder, listener, max, config.arch)?,
             None => recorder.run(max),
         };
-        let bytes = recorder.bytes();
+        let (bytes, left) = (recorder.bytes(), recorder.next_fault());
         let at = runner.at();
         // The terminal is as before from here on.
         drop(host);
@@ -128,7 +132,10 @@ impl Visit for Session<'_> {
         }
         let Ended { at, reason } = result.map_err(|e| {
             let kept = "stopped; the recording up to there is valid";
-            format!("{} at step {}; {kept}", full(&e), at.icount)
+            match e.get_ref().and_then(|e| e.downcast_ref::<BadFault>()) {
+                Some(fault) => format!("{fault}; {kept}"),
+                None => format!("{} at step {}; {kept}", full(&e), at.icount),
+            }
         })?;
         match output {
             Some(path) => {
@@ -136,6 +143,9 @@ impl Visit for Session<'_> {
                 eprintln!("dejavm: {reason} at step {}; {path}: {bytes} bytes", at.icount);
             }
             None => eprintln!("dejavm: {reason} at step {}", at.icount),
+        }
+        if let Some(left) = left {
+            return Err(format!("--inject at step {left}: the run ended before"));
         }
         Ok(status(&reason))
     }
@@ -155,6 +165,18 @@ fn debugged<B: Board, W: Write>(
     // A debugger that kills the machine stops the run.
     let reason = ended.unwrap_or(Ok(EndReason::Stopped));
     Ok(reason.and_then(|reason| recorder.finish(reason)))
+}
+
+/// Refuses faults that can never be injected, before the run begins.
+fn possible<B: Board>(faults: &[(u64, Fault)], machine: &Machine<B>) -> Result<(), String> {
+    for (at, fault) in faults {
+        if let Err(wrong) = fault.check(machine)
+            && wrong.is_final()
+        {
+            return Err(format!("--inject at step {at}: {wrong}"));
+        }
+    }
+    Ok(())
 }
 
 /// The exit status of a run that ended like this.

@@ -6,6 +6,7 @@
 mod args;
 mod branch;
 mod demo;
+mod diff;
 mod gdb;
 mod index;
 mod info;
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
         Command::Replay(a) => replay::replay(a),
         Command::Verify(a) => verify::verify(a),
         Command::Query(a) => query::query(a),
-        Command::Diff(a) => info::diff(a),
+        Command::Diff(a) => diff::diff(a),
         Command::Info(a) => info::info(a),
         Command::Dump(a) => info::dump(a),
         Command::Pack(a) => pack::pack(a),

@@ -7,6 +7,7 @@ use crate::host::{clock, files};
 use crate::machine::config::{
     Arch, CPU_MODELS, DEFAULT_SHIFT, Images, Kind, MachineConfig, Role, Rtc, RtcBase, RtcClock,
 };
+use crate::machine::fault::Fault;
 use crate::timeline;
 use std::fs::File;
 
@@ -150,6 +151,30 @@ pub fn symbols(a: &TimelineArgs) -> Result<Symbols, String> {
         symbols.add(spec).map_err(|e| format!("--symbols {e}"))?;
     }
     Ok(symbols)
+}
+
+/// The faults that `--inject` asks for, by step.
+///
+/// # Errors
+/// One line that names the option.
+pub fn faults(options: &[String]) -> Result<Vec<(u64, Fault)>, String> {
+    let mut faults = options.iter().map(|o| fault(o)).collect::<Result<Vec<_>, _>>()?;
+    faults.sort_by_key(|f| f.0);
+    Ok(faults)
+}
+
+/// `ICOUNT:TARGET[:BIT]`; the target of memory has a colon itself.
+fn fault(text: &str) -> Result<(u64, Fault), String> {
+    let wrong = || format!("--inject {text}: not ICOUNT:TARGET[:BIT]");
+    let (at, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let at = at.parse().map_err(|_| wrong())?;
+    let colon = match rest.strip_prefix("mem:") {
+        Some(addr) => addr.find(':').map(|i| i + 4),
+        None => rest.find(':'),
+    };
+    let (target, bit) = colon.map_or((rest, "0"), |i| (&rest[..i], &rest[i + 1..]));
+    let bit = bit.parse().map_err(|_| format!("--inject {text}: '{bit}' is no number of a bit"))?;
+    Ok((at, Fault::parse(target, bit).map_err(|e| format!("--inject {text}: {e}"))?))
 }
 
 /// Bytes: a number with K, M, G or T; mebibytes without.

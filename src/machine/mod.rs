@@ -4,10 +4,12 @@ pub mod board;
 pub mod build;
 pub mod config;
 pub mod events;
+pub mod fault;
 pub mod loader;
 pub mod pc;
 pub mod time;
 pub mod toy;
+pub mod tree;
 
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};
@@ -256,6 +258,9 @@ impl<B: Board> Machine<B> {
                 if usize::from(*cpu) < self.state.board.cpus() {
                     let _ = self.state.board.core((*cpu).into()).set(name, *value);
                 }
+            }
+            Input::Fault { target, bit } => {
+                let _ = fault::Fault::parse(target, *bit).and_then(|f| f.apply(self));
             }
             _ => {
                 let clock = self.state.clock();

@@ -258,7 +258,7 @@ impl Board for Toy {
             Input::Key { code, .. } => self.value ^= u64::from(*code),
             Input::Pointer { dx, dy, .. } => self.value ^= *dx as u64 ^ (*dy as u64) << 32,
             Input::Nmi => self.value = !self.value,
-            Input::WriteMemory { .. } | Input::WriteRegister { .. } => {}
+            Input::WriteMemory { .. } | Input::WriteRegister { .. } | Input::Fault { .. } => {}
         }
         if !self.dead {
             self.halted = false;

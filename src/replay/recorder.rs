@@ -7,7 +7,9 @@ use super::saver::Saver;
 use super::tape::Cursor;
 use super::{Input, Moment, Output, Source};
 use crate::machine::board::Board;
+use crate::machine::fault::Fault;
 use crate::machine::time::VirtNs;
+use crate::machine::tree::Wrong;
 use std::collections::VecDeque;
 use std::io::Write;
 
@@ -66,6 +68,14 @@ pub struct Ended {
     pub reason: EndReason,
 }
 
+/// A fault that cannot be injected at its step.
+#[derive(Debug, thiserror::Error)]
+#[error("--inject at step {at}: {wrong}")]
+pub struct BadFault {
+    at: u64,
+    wrong: Wrong,
+}
+
 /// Reads the host's clock and logs it.
 struct LiveSource<'a, W: Write> {
     outside: &'a mut dyn Outside,
@@ -107,6 +117,8 @@ pub struct Recorder<'a, B: Board, W: Write> {
     cursor: Cursor,
     queues: Vec<Queue>,
     interrupted: bool,
+    /// Faults that are still to come, by step.
+    faults: VecDeque<(u64, Fault)>,
 }
 
 /// What one round of the loop came to: the reason if the run is to end.
@@ -115,8 +127,16 @@ pub type Round = std::io::Result<Option<EndReason>>;
 impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     /// A run of a machine at power-on, its log begun.
     pub fn new(runner: &'a mut Runner<B>, outside: &'a mut dyn Outside, log: Option<Writer<W>>) -> Self {
-        let (saver, cursor) = (None, Cursor::default());
-        Self { runner, outside, log, saver, cursor, queues: Vec::new(), interrupted: false }
+        Self {
+            runner,
+            outside,
+            log,
+            saver: None,
+            cursor: Cursor::default(),
+            queues: Vec::new(),
+            interrupted: false,
+            faults: VecDeque::new(),
+        }
     }
 
     /// Saves snapshots in the log.
@@ -133,10 +153,23 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
         self
     }
 
+    /// Injects these faults, each at the first moment of its step.
+    #[must_use]
+    pub fn with_faults(mut self, mut faults: Vec<(u64, Fault)>) -> Self {
+        faults.sort_by_key(|f| f.0);
+        self.faults = faults.into();
+        self
+    }
+
+    /// The step of the next fault that was not injected.
+    pub fn next_fault(&self) -> Option<u64> {
+        self.faults.front().map(|f| f.0)
+    }
+
     /// Runs until the end, at most to `max_icount` steps.
     ///
     /// # Errors
-    /// What the log's file answers; what was written before is a valid recording.
+    /// What the log's file answers, or [`BadFault`]; what was written before is a valid recording.
     pub fn run(&mut self, max_icount: u64) -> std::io::Result<Ended> {
         let reason = loop {
             if let Some(reason) = self.round(max_icount)? {
@@ -189,6 +222,9 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     /// # Errors
     /// See [`Recorder::run`].
     pub fn take_in(&mut self) -> Round {
+        if let Some(reason) = self.inject_faults()? {
+            return Ok(Some(reason));
+        }
         while let Some(live) = self.outside.poll() {
             if let Some(reason) = self.arrived(live)? {
                 return Ok(Some(reason));
@@ -211,7 +247,8 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
             return Ok(Some(EndReason::MaxIcount));
         }
         let due = self.saver.as_ref().map_or(u64::MAX, Saver::next);
-        let limit = icount.saturating_add(self.slice()).min(max_icount).min(due);
+        let fault = self.next_fault().unwrap_or(u64::MAX);
+        let limit = icount.saturating_add(self.slice()).min(max_icount).min(due).min(fault);
         let ended = match self.with_source(|runner, source| runner.advance(limit, source))? {
             Event::Limit | Event::Probed => None,
             Event::Checkpoint(c) => {
@@ -234,6 +271,22 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
             log.snapshot(&saver.save(self.runner, &self.cursor))?;
         }
         Ok(())
+    }
+
+    /// Injects the faults of this step, before anything else comes there.
+    fn inject_faults(&mut self) -> Round {
+        let here = self.runner.at().icount;
+        while let Some((at, fault)) = self.faults.pop_front_if(|f| f.0 <= here) {
+            if let Event::End(reason) = self.with_source(|runner, source| runner.advance(here, source))? {
+                return Ok(Some(reason));
+            }
+            let checked = fault.check(&self.runner.machine);
+            checked.map_err(|wrong| std::io::Error::other(BadFault { at, wrong }))?;
+            if let Some(reason) = self.inject(fault.input())? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
     }
 
     /// Steps until the next look at the live world.
