@@ -114,8 +114,8 @@ pub struct MachineArgs {
 /// Options of commands that attach a debugger.
 #[derive(Args, Clone, Debug)]
 pub struct LaterArgs {
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Wait for gdb: PORT (of this host), HOST:PORT or unix:PATH; port 0 is any free one
+    #[arg(long, value_name = "ADDR")]
     pub gdb: Option<String>,
     /// (not available yet)
     #[arg(long, hide = true)]
@@ -163,9 +163,9 @@ pub struct InputArgs {
 pub struct ReplayArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Stop at this step, or at the end
-    #[arg(long, value_name = "ICOUNT|end", default_value = "end")]
-    pub to: String,
+    /// Stop at this step, or at the end; a debugger begins there, and at the start if not told
+    #[arg(long, value_name = "ICOUNT|end")]
+    pub to: Option<String>,
     /// Where the first serial port's output goes: stdio, none, file:PATH
     #[arg(long, default_value = "stdio")]
     pub serial: String,

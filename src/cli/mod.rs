@@ -5,6 +5,7 @@
 
 mod args;
 mod demo;
+mod gdb;
 mod info;
 mod live;
 mod machines;

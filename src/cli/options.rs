@@ -105,7 +105,7 @@ pub fn engine(name: Option<&str>) -> Result<(), String> {
 /// # Errors
 /// One line that names the option.
 pub fn later(a: &LaterArgs) -> Result<(), String> {
-    for (name, value) in [("gdb", &a.gdb), ("monitor", &a.monitor), ("qmp", &a.qmp)] {
+    for (name, value) in [("monitor", &a.monitor), ("qmp", &a.qmp)] {
         if let Some(value) = value {
             return Err(format!("--{name} {value}: not available in this version"));
         }

@@ -21,10 +21,14 @@ use std::sync::Arc;
 /// `replay`: shows what the recorded run printed.
 pub fn replay(a: &ReplayArgs) -> Done {
     options::later(&a.later)?;
-    let to = match a.to.as_str() {
-        "end" => None,
-        n => Some(n.parse().map_err(|_| format!("--to {n}: neither a step nor 'end'"))?),
+    let to = match a.to.as_deref() {
+        None | Some("end") => None,
+        Some(n) => Some(n.parse().map_err(|_| format!("--to {n}: neither a step nor 'end'"))?),
     };
+    if let Some(addr) = &a.later.gdb {
+        let start = if a.to.is_none() { 0 } else { to.unwrap_or(u64::MAX) };
+        return super::gdb::replay(a, addr, start);
+    }
     let sinks = Sinks::new(options::sink("serial", &a.serial)?, options::sink("debugcon", &a.debugcon)?);
     // A bar and the guest's output would overwrite each other.
     let bar = a.serial != "stdio" || !std::io::stdout().is_terminal();

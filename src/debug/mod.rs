@@ -1,3 +1,4 @@
 //! Debuggers: thin clients of [`crate::timeline`].
 
+pub mod gdb;
 pub mod monitor;

@@ -7,3 +7,4 @@ pub mod console;
 pub mod files;
 pub mod live;
 pub mod sink;
+pub mod socket;

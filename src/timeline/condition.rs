@@ -35,6 +35,8 @@ pub struct Condition {
     pub mmio: Vec<(PhysAddr, PhysAddr)>,
     /// Output of a serial port that contains this text.
     pub console: Option<(u8, Vec<u8>)>,
+    /// Every step of this CPU, told as if a breakpoint were hit.
+    pub cpu: Option<usize>,
 }
 
 impl Condition {
@@ -53,6 +55,7 @@ impl Condition {
             exceptions: self.exceptions,
             ports: self.ports.clone(),
             mmio: self.mmio.clone(),
+            cpu: self.cpu,
         };
         for watched in &self.memory {
             let mut addr = watched.addr;
