@@ -19,8 +19,30 @@ const BLOCK_OPS: usize = 64;
 const MAX_INSTRUCTION: usize = 15;
 
 /// The reference engine for x86 guests.
+pub type Interpreter = Driver<Interpreted>;
+
+/// The outcome of code that ran: how to go on, or what stopped it and, if it was known, the
+/// instruction that did.
+pub type Ran = Result<Flow, (Trap, Option<Op>)>;
+
+/// How an engine runs straight code between two looks at events. Everything else is [`Driver`]'s.
+pub trait Blocks {
+    /// Runs blocks until an instruction asks for a look at events, attention, or the budget ends.
+    fn run(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran;
+
+    /// Stores dropped decoded blocks: [`Cache::dropped`] or a new [`Cache::generation`] tells which.
+    fn dropped(&mut self, cache: &mut Cache);
+}
+
+/// Executes decoded instructions one by one.
+#[derive(Debug, Default)]
+pub struct Interpreted;
+
+/// An engine for x86 guests: events, caches and their coherence, around some way to run blocks.
 #[derive(Default)]
-pub struct Interpreter {
+pub struct Driver<B> {
+    /// How code is run.
+    pub blocks: B,
     tlbs: Vec<Tlb>,
     /// An empty one that takes a CPU's place while it runs.
     spare: Option<Tlb>,
@@ -31,19 +53,22 @@ pub struct Interpreter {
 }
 
 /// Instructions that are about to be executed.
-enum Code {
+pub enum Code {
     /// A cached block: first op and number of ops in the arena.
     Block(super::cache::Block),
     /// One instruction from outside memory, decoded for this time only.
     Once(Op),
 }
 
-impl Interpreter {
-    /// An interpreter with nothing cached.
+impl<B: Blocks + Default> Driver<B> {
+    /// An engine with nothing cached.
     pub fn new() -> Self {
         Self::default()
     }
 
+}
+
+impl<B: Blocks> Driver<B> {
     /// Acts on stores into code and page tables.
     fn take_hits(&mut self, mem: &mut Memory) {
         let mut hits = std::mem::take(&mut self.hits);
@@ -58,6 +83,7 @@ impl Interpreter {
             }
         }
         self.hits = hits;
+        self.blocks.dropped(&mut self.cache);
     }
 
     fn prepare(&mut self, index: usize, mem: &mut Memory) {
@@ -67,6 +93,7 @@ impl Interpreter {
         if self.flush {
             self.flush = false;
             self.cache.clear(mem);
+            self.blocks.dropped(&mut self.cache);
             self.epoch = u64::MAX;
         }
         if mem.has_hits() {
@@ -79,9 +106,14 @@ impl Interpreter {
             }
         }
     }
+}
 
+impl Interpreted {
     /// Finds or decodes the code at RIP.
-    fn code(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Result<Code, Trap> {
+    ///
+    /// # Errors
+    /// The fetch's fault.
+    pub fn code(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Result<Code, Trap> {
         let rip = ex.cpu.rip();
         let code_size = ex.cpu.code_size();
         let cs = ex.cpu.seg(seg::CS);
@@ -246,7 +278,7 @@ impl Interpreter {
     }
 }
 
-impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
+impl<B: Blocks> Engine<Cpu, dyn X86Bus + '_> for Driver<B> {
     fn run(
         &mut self,
         cpu: &mut Cpu,
@@ -275,7 +307,7 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
                 attention: false,
             };
             ex.mode_changed();
-            let stop = Self::run_until_attention(&mut self.cache, &mut self.tlbs, &mut ex);
+            let stop = Self::run_until_attention(&mut self.blocks, &mut self.cache, &mut self.tlbs, &mut ex);
             left = ex.left;
             std::mem::swap(&mut tlb, &mut self.tlbs[index]);
             if mem.has_hits() {
@@ -305,9 +337,14 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
     }
 }
 
-impl Interpreter {
+impl<B: Blocks> Driver<B> {
     /// Runs to a stop (`Some`), or until stores or the bus want to be looked at (`None`).
-    fn run_until_attention(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Option<Stop> {
+    fn run_until_attention(
+        blocks: &mut B,
+        cache: &mut Cache,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_>,
+    ) -> Option<Stop> {
         loop {
             if ex.attention {
                 return None;
@@ -333,7 +370,7 @@ impl Interpreter {
                 },
             };
             let result =
-                if single { Self::run_one(cache, tlbs, ex) } else { Self::run_blocks(cache, tlbs, ex) };
+                if single { Interpreted::run_one(cache, tlbs, ex) } else { blocks.run(cache, tlbs, ex) };
             match result {
                 Ok(Flow::Halt) => {
                     if ex.cpu.activity == Activity::Running {
@@ -387,46 +424,53 @@ impl Interpreter {
             }
         }
     }
+}
 
-    /// Runs blocks until an instruction asks for a look at events, attention, or the budget ends.
-    fn run_blocks(
-        cache: &mut Cache,
-        tlbs: &mut [Tlb],
-        ex: &mut Exec<'_>,
-    ) -> Result<Flow, (Trap, Option<Op>)> {
+impl Blocks for Interpreted {
+    fn run(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
         loop {
-            let block = match Self::code(cache, tlbs, ex).map_err(|t| (t, None))? {
-                Code::Block(block) => block,
-                Code::Once(op) => {
-                    return Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
-                }
-            };
-            let ops = cache.ops(&block);
-            let n = ops.len().min(ex.left as usize);
-            let mut flow = Flow::Next;
-            for op in &ops[..n] {
-                if let Some(result) = Self::step(ex, op) {
-                    match result {
-                        Ok(f) => {
-                            flow = f;
-                            break;
-                        }
-                        Err(trap) => {
-                            // The access is made again, and its data breakpoint hit again.
-                            ex.cpu.debug_pending = 0;
-                            return Err((trap, Some(*op)));
-                        }
-                    }
-                }
-            }
+            let flow = Self::run_block(cache, tlbs, ex)?;
             if !matches!(flow, Flow::Next | Flow::Jump | Flow::Again) || ex.attention || ex.left == 0 {
                 return Ok(flow);
             }
         }
     }
 
+    fn dropped(&mut self, cache: &mut Cache) {
+        cache.dropped.clear();
+    }
+}
+
+impl Interpreted {
+    /// Runs the block at RIP, or its first instructions if the budget ends or an instruction asks
+    /// for it.
+    ///
+    /// # Errors
+    /// What stopped an instruction, or its fetch.
+    #[inline(always)]
+    pub fn run_block(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
+        let block = match Self::code(cache, tlbs, ex).map_err(|t| (t, None))? {
+            Code::Block(block) => block,
+            Code::Once(op) => {
+                return Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
+            }
+        };
+        let ops = cache.ops(&block);
+        let n = ops.len().min(ex.left as usize);
+        for op in &ops[..n] {
+            if let Some(result) = Self::step(ex, op) {
+                return result.map_err(|trap| {
+                    // The access is made again, and its data breakpoint hit again.
+                    ex.cpu.debug_pending = 0;
+                    (trap, Some(*op))
+                });
+            }
+        }
+        Ok(Flow::Next)
+    }
+
     /// Runs one instruction: single-step traps, interrupt shadows, instruction breakpoints.
-    fn run_one(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Result<Flow, (Trap, Option<Op>)> {
+    fn run_one(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
         let trap_flag = ex.cpu.rflags & bit::TF != 0;
         ex.instruction_breakpoint().map_err(|t| (t, None))?;
         let shadow = std::mem::replace(&mut ex.cpu.shadow, Shadow::None);
