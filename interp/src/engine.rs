@@ -6,6 +6,7 @@
 //! string instruction, or the entry into one exception or interrupt.
 
 use crate::mem::{Memory, PhysAddr};
+use crate::probe::Probes;
 
 /// The moment and the originator of an access that leaves the CPU.
 #[derive(Clone, Copy, Debug)]
@@ -59,21 +60,12 @@ pub enum Stop {
     Halted,
     /// The CPU spins (PAUSE, YIELD): with several CPUs it gives up the rest of its turn.
     Yield,
-    /// The bus asked for attention.
+    /// The bus asked for attention, or the probes have as many hits as they have room for.
     Attention,
     /// The CPU shut down (x86: triple fault); the board decides what that does.
     Shutdown,
     /// The guest used something that is not implemented; the text names it.
     Unimplemented(String),
-    /// The next instruction lies at a debugger's breakpoint.
-    Breakpoint,
-    /// A debugger's watchpoint was hit by the last step.
-    Watchpoint {
-        /// Physical address of the access.
-        addr: PhysAddr,
-        /// True for a store.
-        write: bool,
-    },
 }
 
 /// The outcome of a run.
@@ -85,8 +77,17 @@ pub struct Exit {
     pub stop: Stop,
 }
 
+/// What the machine wants of its engine besides running CPUs, whatever they are.
+pub trait Control {
+    /// Drops everything cached from guest memory and CPU state. Never visible to the guest.
+    fn flush(&mut self);
+
+    /// What a debugger wants to know of the next runs.
+    fn probes(&mut self) -> &mut Probes;
+}
+
 /// An engine: runs CPUs of type `C` against buses of type `B`.
-pub trait Engine<C, B: ?Sized> {
+pub trait Engine<C, B: ?Sized>: Control {
     /// Runs `cpu` for at most `budget` steps.
     fn run(
         &mut self,
@@ -97,8 +98,4 @@ pub trait Engine<C, B: ?Sized> {
         clock: Clock,
         budget: u64,
     ) -> Exit;
-
-    /// Drops everything cached from guest memory and CPU state. Called after a state was
-    /// restored from outside. Never visible to the guest.
-    fn flush(&mut self);
 }

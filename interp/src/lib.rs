@@ -7,5 +7,6 @@
 
 pub mod engine;
 pub mod mem;
+pub mod probe;
 pub mod softfloat;
 pub mod x86;

@@ -22,9 +22,9 @@ pub mod attr {
     pub const CODE: u8 = 1;
     /// A cached address translation was walked through the frame.
     pub const TABLE: u8 = 2;
-    /// The frame was not written since [`super::Memory::mark_all_clean`].
+    /// The frame was not written since [`super::Memory::take_dirty`].
     pub const CLEAN: u8 = 4;
-    /// A debugger's watchpoint lies in the frame.
+    /// A debugger's watch lies in the frame: no permission for data is cached, not even to read.
     pub const WATCH: u8 = 8;
 }
 
@@ -83,6 +83,45 @@ pub struct Hit {
     pub len: u32,
 }
 
+/// Memory that a debugger watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Physical address, for the report.
+    pub addr: PhysAddr,
+    /// Offset of the first byte in the host mapping.
+    pub offset: u64,
+    /// Bytes, contiguous in the host mapping.
+    pub len: u64,
+    /// Loads are watched.
+    pub read: bool,
+    /// Stores are watched.
+    pub write: bool,
+}
+
+/// An access to watched memory, cut to what is watched and to 8 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Physical address.
+    pub addr: PhysAddr,
+    /// Offset of the first byte in the host mapping.
+    pub offset: u64,
+    /// Bytes, at most 8.
+    pub len: u8,
+    /// True for a store.
+    pub write: bool,
+    /// The little-endian value before the access.
+    pub old: u64,
+}
+
+/// Who keeps an account of the frames that were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// The digest of memory.
+    Digest,
+    /// Snapshots.
+    Snapshots,
+}
+
 /// Guest-physical memory.
 #[derive(Debug)]
 pub struct Memory {
@@ -93,11 +132,17 @@ pub struct Memory {
     code_hits: Vec<Hit>,
     /// Stores into [`attr::TABLE`] frames, for the TLBs to drop what was walked through there.
     table_hits: Vec<Hit>,
-    /// Frames that lost [`attr::CLEAN`] since the last [`Memory::mark_all_clean`].
+    /// Frames that lost [`attr::CLEAN`] since the last [`Memory::take_dirty`].
     dirty: Vec<u32>,
-    /// Counts changes of the map and of frames' attributes that engines' cached write
-    /// permissions must not outlive.
+    /// For each [`Account`] the frames, one bit each, that it has still to be told of.
+    pending: [Vec<u64>; 2],
+    watches: Vec<Watch>,
+    /// Accesses to watched memory, for the engines to report.
+    touches: Vec<Touch>,
+    /// Counts changes that engines' cached places must not outlive.
     epoch: u64,
+    /// Counts changes that engines' cached write permissions must not outlive.
+    write_epoch: u64,
 }
 
 impl Memory {
@@ -117,7 +162,11 @@ impl Memory {
             code_hits: Vec::new(),
             table_hits: Vec::new(),
             dirty: Vec::new(),
+            pending: Default::default(),
+            watches: Vec::new(),
+            touches: Vec::new(),
             epoch: 0,
+            write_epoch: 0,
         })
     }
 
@@ -157,6 +206,11 @@ impl Memory {
     /// Changes whenever an engine must forget every cached physical place.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Changes whenever an engine must forget every cached permission to write.
+    pub fn write_epoch(&self) -> u64 {
+        self.write_epoch
     }
 
     /// What lies at `addr`.
@@ -228,13 +282,65 @@ impl Memory {
         if attrs & attr::CODE != 0 {
             self.code_hits.push(Hit { offset, len });
         }
+        if attrs & attr::WATCH != 0 {
+            self.touch(offset, len, true);
+        }
         attrs
     }
 
-    /// True when stores wait for an engine to act on.
+    /// Tells that `len` bytes at `offset`, inside one frame with [`attr::WATCH`], are being loaded.
+    pub fn barrier_read(&mut self, offset: u64, len: u32) {
+        self.touch(offset, len, false);
+    }
+
+    #[cold]
+    fn touch(&mut self, offset: u64, len: u32, write: bool) {
+        for w in &self.watches {
+            let start = offset.max(w.offset);
+            let end = (offset + u64::from(len)).min(w.offset + w.len);
+            if start >= end || !(if write { w.write } else { w.read }) {
+                continue;
+            }
+            let len = (end - start).min(8) as u8;
+            let (addr, old) = (w.addr + (start - w.offset), self.value(start, len));
+            self.touches.push(Touch { addr, offset: start, len, write, old });
+        }
+    }
+
+    /// The little-endian value of `len` (at most 8) bytes at `offset`.
+    pub fn value(&self, offset: u64, len: u8) -> u64 {
+        let mut b = [0; 8];
+        let n = usize::from(len);
+        b[..n].copy_from_slice(&self.bytes[offset as usize..offset as usize + n]);
+        u64::from_le_bytes(b)
+    }
+
+    /// Watches these places from now on, and no others.
+    pub fn set_watches(&mut self, watches: &[Watch]) {
+        self.touches.clear();
+        if self.watches == watches {
+            return;
+        }
+        let frames = |w: &Watch| w.offset >> PAGE_SHIFT..=(w.offset + w.len.max(1) - 1) >> PAGE_SHIFT;
+        for frame in self.watches.iter().flat_map(frames) {
+            self.attrs[frame as usize] &= !attr::WATCH;
+        }
+        self.watches = watches.to_vec();
+        for frame in self.watches.iter().flat_map(frames) {
+            self.attrs[frame as usize] |= attr::WATCH;
+        }
+        self.epoch += 1;
+    }
+
+    /// Moves the accesses to watched memory since the last call out.
+    pub fn take_touches(&mut self) -> Vec<Touch> {
+        std::mem::take(&mut self.touches)
+    }
+
+    /// True when accesses wait for an engine to act on.
     #[inline]
     pub fn has_hits(&self) -> bool {
-        !self.code_hits.is_empty() || !self.table_hits.is_empty()
+        !self.code_hits.is_empty() || !self.table_hits.is_empty() || !self.touches.is_empty()
     }
 
     /// Moves the stores into code frames since the last call into `into`.
@@ -247,17 +353,51 @@ impl Memory {
         into.append(&mut self.table_hits);
     }
 
-    /// Marks every frame clean and returns the frames written since the last call (the first
-    /// call: since they were zero), sorted.
-    /// The caller drops cached write permissions (the epoch changes).
-    pub fn mark_all_clean(&mut self) -> Vec<u32> {
-        self.epoch += 1;
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for &frame in &dirty {
-            self.attrs[frame as usize] |= attr::CLEAN;
+    /// Marks every frame clean and returns the frames written since `account` asked last (the
+    /// first time: since they were zero), sorted.
+    pub fn take_dirty(&mut self, account: Account) -> Vec<u32> {
+        let words = self.attrs.len().div_ceil(64);
+        for pending in &mut self.pending {
+            pending.resize(words, 0);
+            for &frame in &self.dirty {
+                pending[frame as usize / 64] |= 1 << (frame % 64);
+            }
         }
-        dirty.sort_unstable();
-        dirty
+        if !self.dirty.is_empty() {
+            self.write_epoch += 1;
+            for frame in self.dirty.drain(..) {
+                self.attrs[frame as usize] |= attr::CLEAN;
+            }
+        }
+        let mut frames = Vec::new();
+        for (i, word) in self.pending[account as usize].iter_mut().enumerate() {
+            let mut bits = std::mem::take(word);
+            while bits != 0 {
+                frames.push(i as u32 * 64 + bits.trailing_zeros());
+                bits &= bits - 1;
+            }
+        }
+        frames
+    }
+
+    /// Puts back a frame's bytes as they were in a snapshot. Everything cached from the old bytes
+    /// is dropped, watches are not told. Snapshots' account must be empty, and stays so.
+    pub fn restore_frame(&mut self, frame: u32, bytes: &[u8; PAGE_SIZE as usize]) {
+        let offset = u64::from(frame) << PAGE_SHIFT;
+        let attrs = self.attrs[frame as usize];
+        let all = Hit { offset, len: PAGE_SIZE as u32 };
+        if attrs & attr::CODE != 0 {
+            self.code_hits.push(all);
+        }
+        if attrs & attr::TABLE != 0 {
+            self.table_hits.push(all);
+        }
+        let digest = &mut self.pending[Account::Digest as usize];
+        if let Some(word) = digest.get_mut(frame as usize / 64) {
+            *word |= 1 << (frame % 64);
+        }
+        let at = offset as usize;
+        self.bytes[at..at + PAGE_SIZE as usize].copy_from_slice(bytes);
     }
 
     /// Reads physical memory for a device or a debugger. Bytes outside memory read as 0xff.

@@ -4,6 +4,7 @@
 
 use dejavm_interp::engine::Clock;
 use dejavm_interp::mem::{Memory, Region};
+use dejavm_interp::probe::Probes;
 use dejavm_interp::x86::exec::Exec;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::REG_RIP;
@@ -79,6 +80,8 @@ impl Machine {
             left: 1,
             budget: 1,
             attention: false,
+            probes: &mut Probes::default(),
+            pc: 0,
         };
         ex.mode_changed();
         (op.run)(&mut ex, &op).map(|_| ())

@@ -3,6 +3,7 @@
 
 use dejavm_interp::engine::{At, Bus, Clock, Engine, Stop};
 use dejavm_interp::mem::{Memory, PhysAddr, Region};
+use dejavm_interp::probe::Probes;
 use dejavm_interp::softfloat::F80;
 use dejavm_interp::x86::exec::Exec;
 use dejavm_interp::x86::model::Model;
@@ -123,6 +124,8 @@ impl Machine {
             left: 1,
             budget: 1,
             attention: false,
+            probes: &mut Probes::default(),
+            pc: 0,
         };
         ex.mode_changed();
         (op.run)(&mut ex, &op).map(|_| ())

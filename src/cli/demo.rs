@@ -14,9 +14,11 @@ use crate::replay::record::Record;
 use crate::replay::recorder::{Live, Outside, Recorder};
 use crate::replay::replayer::{Outcome, Replayer};
 use crate::replay::runner::Runner;
+use crate::replay::tape::Tape;
 use crate::replay::{Input, Output};
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The guest: see guests/demo.
 const GUEST: &[u8] = include_bytes!("../../guests/demo/demo.elf");
@@ -164,14 +166,12 @@ fn replay(recording: &Recording) -> Result<Result<u64, String>, String> {
         bytes: bytes.clone().unwrap_or_default(),
     });
     let machine = build::pc(config, &Images(images.collect())).map_err(|e| e.to_string())?;
-    let mut runner = Runner::new(machine, config.no_reboot, Some(recording.header.checkpoints));
-    let mut nobody = ();
-    let mut replayer = Replayer::new(&mut runner, recording, None, &mut nobody);
-    let outcome = replayer.run();
-    let checkpoints = replayer.checkpoints;
+    let runner = Runner::new(machine, config.no_reboot, Some(recording.header.checkpoints));
+    let mut replayer = Replayer::new(runner, Arc::new(Tape::new(recording)));
+    let outcome = replayer.run(None, &mut ());
     Ok(match outcome {
-        Outcome::End(_) => Ok(checkpoints),
+        Outcome::End(_) => Ok(replayer.cursor().checkpoints),
         Outcome::Diverged(d) => Err(d.to_string()),
-        Outcome::Cut | Outcome::Reached => Err("the recording has no end".to_owned()),
+        Outcome::Cut | Outcome::Reached | Outcome::Probed => Err("the recording has no end".to_owned()),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::Done;
 use super::args::{MachineArgs, RecordArgs, RunArgs};
-use super::machines::{Visit, with_machine};
+use super::machines::{Make, Visit, with_machine};
 use super::options;
 use crate::host::clock::Stopwatch;
 use crate::host::files::plain;
@@ -39,7 +39,7 @@ fn live(a: &MachineArgs, output: Option<&Path>) -> Done {
         not_an_image(output, &config)?;
     }
     let session = Session { a, config: &config, input, serial, output };
-    with_machine(&config, &images, session).map_err(|e| e.to_string())?
+    with_machine(&config, images, session).map_err(|e| e.to_string())?
 }
 
 /// A recording must not overwrite what it is made from.
@@ -62,7 +62,7 @@ struct Session<'a> {
 impl Visit for Session<'_> {
     type Out = Done;
 
-    fn visit<B: Board>(self, machine: Machine<B>) -> Done {
+    fn visit<B: Board>(self, machine: Machine<B>, _: Make<B>) -> Done {
         let Self { a, config, input, serial, output } = self;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
         let date = match (config.rtc.base, config.rtc.clock) {

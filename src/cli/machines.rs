@@ -5,13 +5,15 @@ use crate::machine::board::Board;
 use crate::machine::build;
 use crate::machine::config::{BuildError, Images, Kind, MachineConfig};
 use crate::machine::toy::Toy;
+pub use crate::timeline::Make;
+use std::sync::Arc;
 
 /// Something to do with a machine of any board.
 pub trait Visit {
     /// What comes of it.
     type Out;
-    /// Does it.
-    fn visit<B: Board>(self, machine: Machine<B>) -> Self::Out;
+    /// Does it, with a machine at power-on.
+    fn visit<B: Board>(self, machine: Machine<B>, make: Make<B>) -> Self::Out;
 }
 
 /// Builds the machine and visits it.
@@ -20,11 +22,22 @@ pub trait Visit {
 /// [`BuildError`] when it cannot be built.
 pub fn with_machine<V: Visit>(
     config: &MachineConfig,
-    images: &Images,
+    images: Images,
     visit: V,
 ) -> Result<V::Out, BuildError> {
     match config.machine {
-        Kind::Toy => Ok(visit.visit(Toy::build(config, images)?)),
-        Kind::Pc => Ok(visit.visit(build::pc(config, images)?)),
+        Kind::Toy => with(Toy::build, config, images, visit),
+        Kind::Pc => with(build::pc, config, images, visit),
     }
+}
+
+fn with<B: Board, V: Visit>(
+    build: fn(&MachineConfig, &Images) -> Result<Machine<B>, BuildError>,
+    config: &MachineConfig,
+    images: Images,
+    visit: V,
+) -> Result<V::Out, BuildError> {
+    let config = config.clone();
+    let make: Make<B> = Arc::new(move || build(&config, &images));
+    Ok(visit.visit(make()?, make))
 }

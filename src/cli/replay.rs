@@ -1,7 +1,7 @@
 //! `replay` and `verify`.
 
 use super::args::{InputArgs, ReplayArgs, VerifyArgs};
-use super::machines::{Visit, with_machine};
+use super::machines::{Make, Visit, with_machine};
 use super::{Done, open, options};
 use crate::host::clock::Stopwatch;
 use crate::host::files;
@@ -12,9 +12,11 @@ use crate::replay::error::semantics_note;
 use crate::replay::log::{Ending, Recording};
 use crate::replay::replayer::{Outcome, Replayer, Watcher};
 use crate::replay::runner::Runner;
+use crate::replay::tape::Tape;
 use crate::replay::{Moment, Output};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 /// `replay`: shows what the recorded run printed.
 pub fn replay(a: &ReplayArgs) -> Done {
@@ -42,7 +44,7 @@ fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bool) 
     let images = files::find(config, &recording.images, &a.file, a.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
     let session = Session { recording: &recording, to, sinks, bar, stats: a.stats, report, name: &name };
-    with_machine(config, &images, session).map_err(|e| format!("{name}: {e}"))?
+    with_machine(config, images, session).map_err(|e| format!("{name}: {e}"))?
 }
 
 struct Session<'a> {
@@ -93,18 +95,18 @@ pub fn print_stats(steps: u64, watch: Stopwatch) {
 impl Visit for Session<'_> {
     type Out = Done;
 
-    fn visit<B: Board>(self, machine: Machine<B>) -> Done {
+    fn visit<B: Board>(self, machine: Machine<B>, _: Make<B>) -> Done {
         let Self { recording, to, sinks, bar, stats, report, name } = self;
         let header = &recording.header;
-        let mut runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
+        let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
         let last = recording.last();
         let goal = to.map_or(last.icount, |to| to.min(last.icount));
         let mut shown = Shown { sinks, bar: bar.then(|| progress_bar(goal)).flatten() };
         let watch = Stopwatch::start();
-        let mut replayer = Replayer::new(&mut runner, recording, to, &mut shown);
-        let outcome = replayer.run();
-        let held = replayer.checkpoints;
-        let at = runner.at();
+        let mut replayer = Replayer::new(runner, Arc::new(Tape::new(recording)));
+        let outcome = replayer.run(to, &mut shown);
+        let held = replayer.cursor().checkpoints;
+        let at = replayer.runner.at();
         if let Some(bar) = shown.bar.take() {
             bar.finish_and_clear();
         }
@@ -136,7 +138,7 @@ impl Visit for Session<'_> {
                 println!("{name}: verified: {held} checkpoints hold to step {}, incomplete", at.icount);
             }
             Outcome::End(_) | Outcome::Cut => {}
-            Outcome::Reached => eprintln!("dejavm: at step {}", at.icount),
+            Outcome::Reached | Outcome::Probed => eprintln!("dejavm: at step {}", at.icount),
         }
         Ok(0)
     }

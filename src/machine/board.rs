@@ -3,13 +3,40 @@
 use crate::devices::World;
 use crate::machine::events::TimerId;
 use crate::replay::{Input, Source};
-use dejavm_interp::engine::{Clock, Exit};
-use dejavm_interp::mem::Memory;
+use dejavm_interp::engine::{Clock, Control, Exit};
+use dejavm_interp::mem::{Memory, PhysAddr};
+
+/// A CPU's registers, by architecture.
+pub enum Core<'a> {
+    /// An x86 CPU.
+    X86(&'a mut dejavm_interp::x86::Cpu),
+    /// No CPU of any architecture: a board for tests.
+    None,
+}
+
+impl Core<'_> {
+    /// The register's value, by its name in the manuals, in lower case.
+    pub fn get(&self, name: &str) -> Option<u128> {
+        match self {
+            Self::X86(cpu) => cpu.register(name),
+            Self::None => None,
+        }
+    }
+
+    /// Sets a register. False when there is none of this name, or it cannot be set.
+    #[must_use]
+    pub fn set(&mut self, name: &str, value: u128) -> bool {
+        match self {
+            Self::X86(cpu) => cpu.set_register(name, value),
+            Self::None => false,
+        }
+    }
+}
 
 /// A board: CPUs and devices as one plain value. A clone is a snapshot (memory apart).
-pub trait Board: Clone + serde::Serialize + serde::de::DeserializeOwned {
+pub trait Board: Clone + Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static {
     /// What runs the CPUs: a trait object of [`dejavm_interp::engine::Engine`] for this board.
-    type Engine: ?Sized;
+    type Engine: ?Sized + Control + Send;
 
     /// Number of CPUs.
     fn cpus(&self) -> usize;
@@ -36,6 +63,18 @@ pub trait Board: Clone + serde::Serialize + serde::de::DeserializeOwned {
 
     /// How many bytes serial port `port` takes now: less than that and no byte is lost.
     fn serial_room(&self, port: u8) -> usize;
+
+    /// The registers of CPU `index`, for a debugger.
+    fn core(&mut self, index: usize) -> Core<'_>;
+
+    /// Where `addr` of CPU `index` lies in physical memory now, with no side effect.
+    fn translate(&self, index: usize, mem: &Memory, addr: u64) -> Option<PhysAddr>;
+
+    /// Linear address of the next instruction of CPU `index`.
+    fn pc(&self, index: usize) -> u64;
+
+    /// Puts in force what lies outside the state: the memory map. Called after a state was restored.
+    fn restored(&self, mem: &mut Memory);
 
     /// Timers, requests, outputs.
     fn world(&mut self) -> &mut World;

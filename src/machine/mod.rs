@@ -12,8 +12,9 @@ pub mod toy;
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};
 use board::Board;
-use dejavm_interp::engine::{Clock, Exit, Stop};
+use dejavm_interp::engine::{Clock, Control, Exit, Stop};
 use dejavm_interp::mem::Memory;
+use dejavm_interp::probe::{Hit, Interest, Keep};
 use serde::{Deserialize, Serialize};
 use time::VirtNs;
 
@@ -31,6 +32,8 @@ pub enum Pause {
     Request(Request),
     /// An instruction is not implemented; the text names it and where.
     Unimplemented(String),
+    /// The probes have as many hits as they have room for.
+    Probed,
 }
 
 /// Whose turn it is when several CPUs share the timeline.
@@ -137,9 +140,29 @@ impl<B: Board> Machine<B> {
                 // Shutdown resets a PC; the board's chipset would see the special cycle.
                 Stop::Shutdown => return Pause::Request(Request::Reset),
                 Stop::Unimplemented(what) => return Pause::Unimplemented(what),
-                Stop::Breakpoint | Stop::Watchpoint { .. } => return Pause::Limit,
+            }
+            if self.engine.probes().full() {
+                return Pause::Probed;
             }
         }
+    }
+
+    /// Looks for `interest` in the runs that follow. Breakpoints do not hit at the boundary where
+    /// the machine stands.
+    pub fn probe(&mut self, interest: Interest, keep: Keep) {
+        self.mem.set_watches(&interest.memory);
+        self.engine.probes().set(interest, keep, Some(self.state.icount));
+    }
+
+    /// [`Machine::probe`], but a breakpoint where the machine stands hits.
+    pub fn probe_from_here(&mut self, interest: Interest, keep: Keep) {
+        self.mem.set_watches(&interest.memory);
+        self.engine.probes().set(interest, keep, None);
+    }
+
+    /// Takes what the probes noted, oldest first.
+    pub fn take_hits(&mut self) -> Vec<Hit> {
+        self.engine.probes().take()
     }
 
     /// The CPU whose turn it is, skipping those that are halted.
@@ -156,6 +179,13 @@ impl<B: Board> Machine<B> {
         let next = (1..=n).map(|i| (turn.cpu + i) % n).find(|&i| !self.state.board.halted(i))?;
         self.state.turn = Turn { cpu: next, left: QUANTUM };
         Some(next)
+    }
+
+    /// The CPU that makes the next step; when all are halted, the one whose turn it was.
+    pub fn current_cpu(&self) -> usize {
+        let (n, turn) = (self.state.board.cpus(), self.state.turn);
+        let mut order = (0..n).map(|i| (turn.cpu + usize::from(turn.left == 0) + i) % n);
+        order.find(|&i| !self.state.board.halted(i)).unwrap_or(turn.cpu)
     }
 
     fn fire_timers(&mut self, source: &mut dyn Source) {
@@ -178,8 +208,27 @@ impl<B: Board> Machine<B> {
     /// Injects an input at the current boundary, after the timers that are due there.
     pub fn inject(&mut self, input: &Input, source: &mut dyn Source) {
         self.fire_timers(source);
-        let clock = self.state.clock();
-        self.state.board.input(input, &mut self.mem, source, clock);
+        match input {
+            // What does not exist is dropped: an input never fails.
+            Input::WriteMemory { addr, bytes } => {
+                let _ = self.mem.load(*addr, bytes);
+            }
+            Input::WriteRegister { cpu, name, value } => {
+                if usize::from(*cpu) < self.state.board.cpus() {
+                    let _ = self.state.board.core((*cpu).into()).set(name, *value);
+                }
+            }
+            _ => {
+                let clock = self.state.clock();
+                self.state.board.input(input, &mut self.mem, source, clock);
+            }
+        }
+    }
+
+    /// Takes over a state from a snapshot; memory has been restored already.
+    pub fn restore(&mut self, state: &State<B>) {
+        self.state.clone_from(state);
+        self.state.board.restored(&mut self.mem);
     }
 
     /// Takes what left the machine since the last call.

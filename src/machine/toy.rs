@@ -11,13 +11,14 @@
 //! clock at each tick.
 
 use super::Machine;
-use super::board::Board;
+use super::board::{Board, Core};
 use super::config::{BuildError, Images, MachineConfig, Role};
 use super::events::TimerId;
 use crate::devices::{Ctx, Request, World};
 use crate::replay::{Input, Output, Source};
-use dejavm_interp::engine::{Clock, Exit, Stop};
-use dejavm_interp::mem::{Memory, Region};
+use dejavm_interp::engine::{Clock, Control, Exit, Stop};
+use dejavm_interp::mem::{Memory, PhysAddr, Region};
+use dejavm_interp::probe::Probes;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of its serial port's FIFO.
@@ -52,7 +53,15 @@ pub struct Toy {
 
 /// The toy needs no engine.
 #[derive(Debug, Default)]
-pub struct NoEngine;
+pub struct NoEngine(Probes);
+
+impl Control for NoEngine {
+    fn flush(&mut self) {}
+
+    fn probes(&mut self) -> &mut Probes {
+        &mut self.0
+    }
+}
 
 impl Toy {
     /// A machine at power-on.
@@ -103,7 +112,7 @@ impl Toy {
             }
             loads.push((0, kernel.bytes.clone()));
         }
-        Ok(Machine::new(toy, mem, Box::new(NoEngine), config.shift, loads))
+        Ok(Machine::new(toy, mem, Box::new(NoEngine::default()), config.shift, loads))
     }
 
     fn power_on(&mut self, mem: &mut Memory) {
@@ -241,6 +250,7 @@ impl Board for Toy {
             Input::Key { code, .. } => self.value ^= u64::from(*code),
             Input::Pointer { dx, dy, .. } => self.value ^= *dx as u64 ^ (*dy as u64) << 32,
             Input::Nmi => self.value = !self.value,
+            Input::WriteMemory { .. } | Input::WriteRegister { .. } => {}
         }
         if !self.dead {
             self.halted = false;
@@ -251,6 +261,20 @@ impl Board for Toy {
     fn serial_room(&self, _port: u8) -> usize {
         FIFO - self.fifo.len()
     }
+
+    fn core(&mut self, _index: usize) -> Core<'_> {
+        Core::None
+    }
+
+    fn translate(&self, _index: usize, _mem: &Memory, addr: u64) -> Option<PhysAddr> {
+        Some(addr)
+    }
+
+    fn pc(&self, _index: usize) -> u64 {
+        0
+    }
+
+    fn restored(&self, _mem: &mut Memory) {}
 
     fn world(&mut self) -> &mut World {
         &mut self.world

@@ -5,8 +5,9 @@
 use super::Output;
 use crate::machine::State;
 use crate::machine::board::Board;
-use dejavm_interp::mem::{Memory, PAGE_SIZE};
+use dejavm_interp::mem::{Account, Memory, PAGE_SIZE};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::hash::Hasher;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
@@ -33,7 +34,7 @@ pub fn of_state<B: Board>(state: &State<B>) -> u64 {
 }
 
 /// Digest of all output so far, chained from one checkpoint to the next.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct OutputDigest {
     chain: u64,
     since: Vec<u8>,
@@ -76,7 +77,7 @@ const PARALLEL: usize = 1024;
 impl MemoryDigest {
     /// The digest now.
     pub fn take(&mut self, mem: &mut Memory) -> u64 {
-        let dirty = mem.mark_all_clean();
+        let dirty = mem.take_dirty(Account::Digest);
         self.parts.resize((mem.size() / PAGE_SIZE) as usize, 0);
         let bytes = mem.bytes();
         let part = |&frame: &u32| part(bytes, frame);

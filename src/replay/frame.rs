@@ -25,7 +25,7 @@ pub const MAGIC: [u8; 8] = *b"DejaVM\r\n";
 /// round: a frame kind, a record, an input, a field of the machine's configuration that changed its
 /// meaning or has no harmless default. Not for new guest semantics: the header has its own number
 /// for those, [`crate::machine::config::SEMANTICS`].
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// Bytes of the file's header.
 pub const FILE_HEADER: usize = 16;
 /// Bytes of a frame's header.

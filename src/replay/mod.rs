@@ -13,6 +13,7 @@ pub mod record;
 pub mod recorder;
 pub mod replayer;
 pub mod runner;
+pub mod tape;
 pub mod varint;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,30 @@ pub enum Input {
     Reset,
     /// A non-maskable interrupt was asked for.
     Nmi,
+    /// A debugger wrote to memory, RAM or ROM.
+    WriteMemory {
+        /// Physical address.
+        addr: u64,
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// A debugger wrote to a register.
+    WriteRegister {
+        /// Index of the CPU.
+        cpu: u8,
+        /// The register's name in the manuals, in lower case.
+        name: String,
+        /// Its new value.
+        value: u128,
+    },
+}
+
+impl Input {
+    /// True for what a debugger did: such a change belongs to the moment where the machine stood.
+    pub fn by_debugger(&self) -> bool {
+        matches!(self, Self::WriteMemory { .. } | Self::WriteRegister { .. })
+    }
 }
 
 /// Something that left the machine. Compared in replay, shown or dropped by the host.

@@ -124,6 +124,8 @@ mod tag {
     pub const POWER_BUTTON: u8 = 4;
     pub const RESET: u8 = 5;
     pub const NMI: u8 = 6;
+    pub const WRITE_MEMORY: u8 = 7;
+    pub const WRITE_REGISTER: u8 = 8;
     pub const HOST_CLOCK: u8 = 16;
     pub const CHECKPOINT: u8 = 17;
     pub const CHECKPOINT_MEMORY: u8 = 18;
@@ -140,8 +142,8 @@ mod end {
     pub const UNIMPLEMENTED: u8 = 6;
 }
 
-/// Most bytes of a text or of serial input in one record.
-const MAX_BYTES: usize = 4096;
+/// Most bytes of a text, of serial input or of a debugger's write in one record.
+pub const MAX_BYTES: usize = 4096;
 
 /// The last moment and clock reading, which the next record's are differences to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -175,6 +177,8 @@ impl Coder {
                     Input::PowerButton => tag::POWER_BUTTON,
                     Input::Reset => tag::RESET,
                     Input::Nmi => tag::NMI,
+                    Input::WriteMemory { .. } => tag::WRITE_MEMORY,
+                    Input::WriteRegister { .. } => tag::WRITE_REGISTER,
                 });
                 self.put_moment(into, *at);
                 match input {
@@ -192,6 +196,15 @@ impl Coder {
                         into.push(*buttons);
                     }
                     Input::PowerButton | Input::Reset | Input::Nmi => {}
+                    Input::WriteMemory { addr, bytes } => {
+                        varint::put(into, *addr);
+                        put_bytes(into, bytes);
+                    }
+                    Input::WriteRegister { cpu, name, value } => {
+                        into.push(*cpu);
+                        put_bytes(into, name.as_bytes());
+                        into.extend_from_slice(&value.to_le_bytes());
+                    }
                 }
             }
             Record::HostClock { icount, ns } => {
@@ -253,6 +266,13 @@ impl Coder {
             tag::POWER_BUTTON => Input::PowerButton,
             tag::RESET => Input::Reset,
             tag::NMI => Input::Nmi,
+            tag::WRITE_MEMORY => Input::WriteMemory { addr: c.number()?, bytes: bytes(c)?.to_vec() },
+            tag::WRITE_REGISTER => {
+                let cpu = c.byte()?;
+                let name = String::from_utf8(bytes(c)?.to_vec()).ok()?;
+                let value = u128::from_le_bytes(c.bytes(16)?.try_into().ok()?);
+                Input::WriteRegister { cpu, name, value }
+            }
             tag::CHECKPOINT | tag::CHECKPOINT_MEMORY => {
                 let (state, output) = (c.fixed()?, c.fixed()?);
                 let memory = if tag == tag::CHECKPOINT_MEMORY { Some(c.fixed()?) } else { None };
@@ -307,6 +327,8 @@ mod tests {
             Input::PowerButton,
             Input::Reset,
             Input::Nmi,
+            Input::WriteMemory { addr: 1 << 40, bytes: vec![0, 1, 255] },
+            Input::WriteRegister { cpu: 3, name: "xmm0".to_owned(), value: u128::MAX - 7 },
         ] {
             v.push(Record::Input { at: next(), input });
         }

@@ -159,7 +159,7 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
         }
         let limit = icount.saturating_add(self.slice()).min(max_icount);
         match self.with_source(|runner, source| runner.advance(limit, source))? {
-            Event::Limit => Ok(None),
+            Event::Limit | Event::Probed => Ok(None),
             Event::Checkpoint(c) => {
                 self.put(&Record::Checkpoint(c))?;
                 self.end_frame()?;

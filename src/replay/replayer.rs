@@ -1,11 +1,12 @@
 //! Replaying: feeds a recording's inputs at their exact moments, and compares every checkpoint.
 
-use super::log::{Ending, Recording};
 use super::record::{Checkpoint, EndReason, Record};
-use super::runner::{Event, Runner};
-use super::{Moment, Output, Source};
+use super::runner::{Event, Runner, Tally};
+use super::tape::{Cursor, Tape, TapeSource};
+use super::{Input, Moment, Output};
+use crate::machine::State;
 use crate::machine::board::Board;
-use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// What differs at a divergence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,36 +62,10 @@ pub enum Outcome {
     Cut,
     /// The moment that was asked for was reached.
     Reached,
+    /// The probes want their hits to be taken.
+    Probed,
     /// The machine went another way.
     Diverged(Divergence),
-}
-
-/// Gives what the log has for the host's clock.
-#[derive(Debug)]
-struct LogSource {
-    clocks: VecDeque<(u64, u64)>,
-    last: u64,
-    wrong: Option<String>,
-}
-
-impl Source for LogSource {
-    fn host_clock(&mut self, icount: u64) -> u64 {
-        match self.clocks.front() {
-            Some(&(at, ns)) if at == icount => {
-                self.clocks.pop_front();
-                self.last = ns;
-            }
-            next => {
-                let recorded = match next {
-                    Some((at, _)) => format!("the next recorded reading is at step {at}"),
-                    None => "the recording has no more readings".to_owned(),
-                };
-                let text = format!("the host clock was read at step {icount}, {recorded}");
-                self.wrong.get_or_insert(text);
-            }
-        }
-        self.last
-    }
 }
 
 /// Watches a replay.
@@ -104,115 +79,165 @@ pub trait Watcher {
 /// Watches nothing.
 impl Watcher for () {}
 
-/// A replay under way.
-pub struct Replayer<'a, B: Board> {
-    runner: &'a mut Runner<B>,
-    /// Checkpoints, inputs and the end, in order.
-    events: VecDeque<&'a Record>,
-    source: LogSource,
-    watcher: &'a mut dyn Watcher,
+/// A replay under way, or one that can go on.
+pub struct Replayer<B: Board> {
+    /// The machine.
+    pub runner: Runner<B>,
+    tape: Arc<Tape>,
+    cursor: Cursor,
+    /// What was wrong with a reading of the host's clock.
+    wrong: Option<String>,
     to: u64,
-    ending: Ending,
-    /// The last checkpoint that held.
-    held: Moment,
-    /// Number of checkpoints that held.
-    pub checkpoints: u64,
 }
 
 /// Ends the replay in the middle of something.
 type Step<T> = Result<T, Outcome>;
 
-impl<'a, B: Board> Replayer<'a, B> {
-    /// A replay of `recording` on a machine at power-on, to its end or to the step `to`.
-    pub fn new(
-        runner: &'a mut Runner<B>,
-        recording: &'a Recording,
-        to: Option<u64>,
-        watcher: &'a mut dyn Watcher,
-    ) -> Self {
-        let mut clocks = VecDeque::new();
-        let mut events = VecDeque::new();
-        for record in &recording.records {
-            match record {
-                Record::HostClock { icount, ns } => clocks.push_back((*icount, *ns)),
-                other => events.push_back(other),
+impl<B: Board> Replayer<B> {
+    /// A replay of `tape` on a machine at power-on.
+    pub fn new(runner: Runner<B>, tape: Arc<Tape>) -> Self {
+        Self { runner, tape, cursor: Cursor::default(), wrong: None, to: u64::MAX }
+    }
+
+    /// Where it stands on the tape.
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// Takes over a snapshot; memory has been restored already.
+    pub fn restore(&mut self, state: &State<B>, tally: &Tally, cursor: &Cursor) {
+        self.runner.restore(state, tally);
+        self.cursor = *cursor;
+        self.wrong = None;
+    }
+
+    /// Goes on with another tape, which is the same up to where the replay stands.
+    pub fn set_tape(&mut self, tape: Arc<Tape>) {
+        self.tape = tape;
+    }
+
+    /// Replays to the end, or to the step `to`: the first moment there, timers fired and what a
+    /// debugger wrote there done, but before any other input. Can be called again to go on.
+    pub fn run(&mut self, to: Option<u64>, watcher: &mut dyn Watcher) -> Outcome {
+        self.to = to.unwrap_or(u64::MAX);
+        loop {
+            let result = self.next(watcher);
+            self.show(watcher);
+            match result {
+                Ok(()) => {}
+                Err(Outcome::Reached) => match self.written_here(watcher) {
+                    Ok(true) => {}
+                    Ok(false) => return Outcome::Reached,
+                    Err(outcome) => return outcome,
+                },
+                Err(outcome) => return outcome,
             }
-        }
-        Self {
-            runner,
-            events,
-            source: LogSource { clocks, last: 0, wrong: None },
-            watcher,
-            to: to.unwrap_or(u64::MAX),
-            ending: recording.ending,
-            held: Moment::default(),
-            checkpoints: 0,
         }
     }
 
-    /// Replays.
-    pub fn run(&mut self) -> Outcome {
-        loop {
-            if let Err(outcome) = self.next() {
-                self.show();
-                return outcome;
-            }
+    /// Does what a debugger wrote at the moment that was reached. True when there was something.
+    fn written_here(&mut self, watcher: &mut dyn Watcher) -> Step<bool> {
+        let at = self.runner.at();
+        let mut next = self.cursor.event;
+        if let Some(Record::Checkpoint(c)) = self.tape.event(next)
+            && c.at == at
+        {
+            next += 1;
         }
+        let tape = self.tape.clone();
+        match tape.event(next) {
+            Some(Record::Input { at: when, input }) if *when == at && input.by_debugger() => {
+                if next > self.cursor.event {
+                    let found = self.runner.checkpoint(false);
+                    self.compare(&found, watcher)?;
+                }
+                self.cursor.event += 1;
+                self.inject(input);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn inject(&mut self, input: &Input) {
+        let mut source = TapeSource { tape: &self.tape, cursor: &mut self.cursor, wrong: &mut self.wrong };
+        self.runner.inject(input, &mut source);
+    }
+
+    fn advance(&mut self, limit: u64) -> Event {
+        let mut source = TapeSource { tape: &self.tape, cursor: &mut self.cursor, wrong: &mut self.wrong };
+        self.runner.advance(limit, &mut source)
     }
 
     /// Goes to the next event of the recording and compares or injects it.
-    fn next(&mut self) -> Step<()> {
-        let Some(&event) = self.events.front() else { return Err(self.finished()) };
+    fn next(&mut self, watcher: &mut dyn Watcher) -> Step<()> {
+        let tape = self.tape.clone();
+        let Some(event) = tape.event(self.cursor.event) else { return self.beyond(watcher) };
         match event {
             Record::Checkpoint(expected) => {
-                let left = self.events.len();
-                self.reach(expected.at)?;
-                if self.events.len() < left {
+                let left = self.cursor.event;
+                self.reach(expected.at, watcher)?;
+                if self.cursor.event > left {
                     return Ok(());
                 }
                 // Not one that comes by itself: it stands before an input or the end.
-                if let Some(Record::End { at, reason }) = self.events.get(1).copied()
+                if let Some(Record::End { at, reason }) = tape.event(self.cursor.event + 1)
                     && *at == expected.at
                     && reason.by_guest()
                 {
-                    return Err(self.end_by_guest(reason));
+                    return Err(self.end_by_guest(reason, watcher));
                 }
                 let found = self.runner.checkpoint(expected.memory.is_some());
-                self.compare(&found)
+                self.compare(&found, watcher)
             }
             Record::Input { at, input } => {
-                self.reach(*at)?;
-                self.events.pop_front();
-                self.runner.inject(input, &mut self.source);
-                self.show();
+                self.reach(*at, watcher)?;
+                self.cursor.event += 1;
+                self.inject(input);
+                self.show(watcher);
                 Ok(())
             }
             Record::End { at, reason } => {
-                self.reach(*at)?;
-                self.events.pop_front();
-                if !self.source.clocks.is_empty() {
+                self.reach(*at, watcher)?;
+                self.cursor.event += 1;
+                if !self.tape.clocks_read(&self.cursor) {
                     return Err(
                         self.course("the recording has host clock readings that were not made".into())
                     );
                 }
                 Err(Outcome::End(reason.clone()))
             }
-            // Sorted out in `new`.
+            // The tape keeps them apart.
             Record::HostClock { .. } => {
-                self.events.pop_front();
+                self.cursor.event += 1;
                 Ok(())
             }
         }
     }
 
-    fn finished(&self) -> Outcome {
-        debug_assert!(self.ending != Ending::Whole);
-        Outcome::Cut
+    /// After the last event: a recording is over, a branch goes on without input, and skips idle
+    /// time.
+    fn beyond(&mut self, watcher: &mut dyn Watcher) -> Step<()> {
+        if self.tape.last().is_some() {
+            return Err(Outcome::Cut);
+        }
+        loop {
+            let event = self.advance(self.to);
+            self.show(watcher);
+            match event {
+                Event::Limit => return Err(Outcome::Reached),
+                Event::Checkpoint(_) => watcher.progress(self.runner.at()),
+                Event::Probed => return Err(Outcome::Probed),
+                Event::End(reason) => return Err(Outcome::End(reason)),
+                Event::Idle(None) => return Err(Outcome::End(EndReason::Halted)),
+                Event::Idle(Some(deadline)) => self.runner.machine.warp_to(deadline),
+            }
+        }
     }
 
     /// Goes to a moment of the recording, comparing the checkpoints on the way. Returns early when
     /// one of them was the next event.
-    fn reach(&mut self, goal: Moment) -> Step<()> {
+    fn reach(&mut self, goal: Moment, watcher: &mut dyn Watcher) -> Step<()> {
         loop {
             let at = self.runner.at();
             if at.icount > goal.icount || at.warp > goal.warp {
@@ -223,15 +248,16 @@ impl<'a, B: Board> Replayer<'a, B> {
             // would show that it is not.
             let wait = at.icount == goal.icount && at.warp < goal.warp;
             let limit = if stop { self.to } else { goal.icount + u64::from(wait) };
-            let event = self.runner.advance(limit, &mut self.source);
-            self.show();
-            if let Some(text) = self.source.wrong.take() {
+            let event = self.advance(limit);
+            self.show(watcher);
+            if let Some(text) = self.wrong.take() {
                 return Err(self.course(text));
             }
             let at = self.runner.at();
             match event {
-                Event::Checkpoint(found) => return self.compare(&found),
-                Event::End(reason) => return Err(self.ended(reason)),
+                Event::Checkpoint(found) => return self.compare(&found, watcher),
+                Event::Probed => return Err(Outcome::Probed),
+                Event::End(reason) => return Err(self.ended(reason, watcher)),
                 Event::Limit if stop => return Err(Outcome::Reached),
                 Event::Limit if at == goal => return Ok(()),
                 Event::Limit => {}
@@ -247,11 +273,13 @@ impl<'a, B: Board> Replayer<'a, B> {
                     let Some(target) = target else {
                         return Err(self.course("the machine sleeps for ever".into()));
                     };
-                    let event = self.runner.idle_to(target, &mut self.source);
-                    self.show();
+                    let mut source =
+                        TapeSource { tape: &self.tape, cursor: &mut self.cursor, wrong: &mut self.wrong };
+                    let event = self.runner.idle_to(target, &mut source);
+                    self.show(watcher);
                     match event {
-                        Some(Event::Checkpoint(found)) => return self.compare(&found),
-                        Some(Event::End(reason)) => return Err(self.ended(reason)),
+                        Some(Event::Checkpoint(found)) => return self.compare(&found, watcher),
+                        Some(Event::End(reason)) => return Err(self.ended(reason, watcher)),
                         _ => {}
                     }
                 }
@@ -260,17 +288,17 @@ impl<'a, B: Board> Replayer<'a, B> {
     }
 
     /// The guest ended its run.
-    fn ended(&mut self, reason: EndReason) -> Outcome {
+    fn ended(&mut self, reason: EndReason, watcher: &mut dyn Watcher) -> Outcome {
         let at = self.runner.at();
-        if let Some(Record::Checkpoint(expected)) = self.events.front().copied()
-            && let Some(Record::End { at: end, reason: recorded }) = self.events.get(1).copied()
+        if let Some(Record::Checkpoint(expected)) = self.tape.event(self.cursor.event)
+            && let Some(Record::End { at: end, reason: recorded }) = self.tape.event(self.cursor.event + 1)
             && expected.at == at
             && *end == at
             && *recorded == reason
         {
             let found = self.runner.checkpoint(true);
-            return match self.compare(&found) {
-                Ok(()) => self.next().err().unwrap_or(Outcome::Cut),
+            return match self.compare(&found, watcher) {
+                Ok(()) => self.next(watcher).err().unwrap_or(Outcome::Cut),
                 Err(outcome) => outcome,
             };
         }
@@ -278,24 +306,28 @@ impl<'a, B: Board> Replayer<'a, B> {
     }
 
     /// At the moment of an end that the guest itself made but that needs one more try to show.
-    fn end_by_guest(&mut self, reason: &EndReason) -> Outcome {
+    fn end_by_guest(&mut self, reason: &EndReason, watcher: &mut dyn Watcher) -> Outcome {
         let limit = self.runner.at().icount + 1;
-        let event = self.runner.advance(limit, &mut self.source);
-        self.show();
+        let event = self.advance(limit);
+        self.show(watcher);
         let found = match event {
             Event::Idle(None) if self.runner.at().icount + 1 == limit => EndReason::Halted,
             Event::End(found) => found,
             _ => return self.course(format!("the recorded run ended there ({reason}), this one goes on")),
         };
-        self.ended(found)
+        self.ended(found, watcher)
     }
 
     /// Compares a checkpoint with the next event of the recording.
-    fn compare(&mut self, found: &Checkpoint) -> Step<()> {
-        if let Some(text) = self.source.wrong.take() {
+    fn compare(&mut self, found: &Checkpoint, watcher: &mut dyn Watcher) -> Step<()> {
+        if let Some(text) = self.wrong.take() {
             return Err(self.course(text));
         }
-        let Some(Record::Checkpoint(expected)) = self.events.front().copied() else {
+        let Some(Record::Checkpoint(expected)) = self.tape.event(self.cursor.event) else {
+            if self.tape.last().is_none() && self.tape.event(self.cursor.event).is_some() {
+                // A branch's own checkpoints were never recorded.
+                return Ok(());
+            }
             return Err(self.course("a checkpoint came where the recording has none".into()));
         };
         if expected.at != found.at {
@@ -305,13 +337,13 @@ impl<'a, B: Board> Replayer<'a, B> {
         }
         let state = expected.state != found.state;
         let output = expected.output != found.output;
-        let memory = expected.memory != found.memory;
+        let memory = self.runner.digests_memory() && expected.memory != found.memory;
         let what = match (state, output, memory) {
             (false, false, false) => {
-                self.events.pop_front();
-                self.held = found.at;
-                self.checkpoints += 1;
-                self.watcher.progress(found.at);
+                self.cursor.event += 1;
+                self.cursor.held = found.at;
+                self.cursor.checkpoints += 1;
+                watcher.progress(found.at);
                 return Ok(());
             }
             (true, false, false) => Difference::State,
@@ -322,7 +354,7 @@ impl<'a, B: Board> Replayer<'a, B> {
             (false, true, true) => Difference::Digests("output and memory"),
             (true, true, true) => Difference::Digests("CPUs, devices, output and memory"),
         };
-        Err(Outcome::Diverged(Divergence { after: self.held, at: found.at, what }))
+        Err(Outcome::Diverged(Divergence { after: self.cursor.held, at: found.at, what }))
     }
 
     fn missed(&self, goal: Moment) -> Outcome {
@@ -335,12 +367,12 @@ impl<'a, B: Board> Replayer<'a, B> {
 
     fn course(&self, text: String) -> Outcome {
         let at = self.runner.at();
-        Outcome::Diverged(Divergence { after: self.held, at, what: Difference::Course(text) })
+        Outcome::Diverged(Divergence { after: self.cursor.held, at, what: Difference::Course(text) })
     }
 
-    fn show(&mut self) {
+    fn show(&mut self, watcher: &mut dyn Watcher) {
         for (icount, output) in self.runner.outputs.drain(..) {
-            self.watcher.output(icount, &output);
+            watcher.output(icount, &output);
         }
     }
 }

@@ -12,7 +12,8 @@ use super::{Input, Moment, Output, Source};
 use crate::devices::Request;
 use crate::machine::board::Board;
 use crate::machine::time::VirtNs;
-use crate::machine::{Machine, Pause};
+use crate::machine::{Machine, Pause, State};
+use serde::{Deserialize, Serialize};
 
 /// Why [`Runner::advance`] returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Event {
     Checkpoint(Checkpoint),
     /// Every CPU waits; nothing happens before the given deadline (`None`: ever).
     Idle(Option<VirtNs>),
+    /// The probes want their hits to be taken.
+    Probed,
     /// The run is over.
     End(EndReason),
 }
@@ -35,10 +38,17 @@ pub struct Runner<B: Board> {
     pub outputs: Vec<(u64, Output)>,
     spacing: Option<Spacing>,
     no_reboot: bool,
+    tally: Tally,
+    /// None when memory is not digested.
+    memory: Option<MemoryDigest>,
+}
+
+/// What a runner knows of the run so far besides the machine: part of a snapshot.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Tally {
     /// The next step count at which a checkpoint is due.
     next: u64,
     output: OutputDigest,
-    memory: MemoryDigest,
 }
 
 impl<B: Board> Runner<B> {
@@ -46,8 +56,27 @@ impl<B: Board> Runner<B> {
     pub fn new(mut machine: Machine<B>, no_reboot: bool, spacing: Option<Spacing>) -> Self {
         machine.skip_idle = false;
         let next = spacing.map_or(u64::MAX, |s| 1 << s.steps);
-        let (output, memory) = (OutputDigest::default(), MemoryDigest::default());
-        Self { machine, outputs: Vec::new(), spacing, no_reboot, next, output, memory }
+        let tally = Tally { next, output: OutputDigest::default() };
+        let memory = Some(MemoryDigest::default());
+        Self { machine, outputs: Vec::new(), spacing, no_reboot, tally, memory }
+    }
+
+    /// A runner whose checkpoints leave memory out: going back and forth, the account of what was
+    /// written is kept for snapshots.
+    pub fn without_memory(machine: Machine<B>, no_reboot: bool, spacing: Option<Spacing>) -> Self {
+        Self { memory: None, ..Self::new(machine, no_reboot, spacing) }
+    }
+
+    /// What belongs into a snapshot besides the machine.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Takes over a snapshot; memory has been restored already.
+    pub fn restore(&mut self, state: &State<B>, tally: &Tally) {
+        self.machine.restore(state);
+        self.tally.clone_from(tally);
+        self.outputs.clear();
     }
 
     /// Where the machine stands.
@@ -59,17 +88,18 @@ impl<B: Board> Runner<B> {
     /// only settles.
     pub fn advance(&mut self, limit: u64, source: &mut dyn Source) -> Event {
         loop {
-            let pause = self.machine.run(limit.min(self.next), source);
+            let pause = self.machine.run(limit.min(self.tally.next), source);
             self.take_outputs();
             match pause {
-                Pause::Limit if self.machine.state.icount == self.next => {
+                Pause::Limit if self.machine.state.icount == self.tally.next => {
                     let spacing = self.spacing.unwrap_or_else(|| Spacing::usual(false));
-                    let memory = self.next.trailing_zeros() >= u32::from(spacing.memory);
-                    self.next = self.next.saturating_add(1 << spacing.steps);
+                    let memory = self.tally.next.trailing_zeros() >= u32::from(spacing.memory);
+                    self.tally.next = self.tally.next.saturating_add(1 << spacing.steps);
                     return Event::Checkpoint(self.checkpoint(memory));
                 }
                 Pause::Limit => return Event::Limit,
                 Pause::Idle(next) => return Event::Idle(next),
+                Pause::Probed => return Event::Probed,
                 Pause::Unimplemented(what) => return Event::End(EndReason::Unimplemented(what)),
                 Pause::Request(Request::PowerOff) => return Event::End(EndReason::PowerOff),
                 Pause::Request(Request::Exit(code)) => return Event::End(EndReason::Exit(code)),
@@ -114,20 +144,20 @@ impl<B: Board> Runner<B> {
         Checkpoint {
             at: self.at(),
             state: digest::of_state(&self.machine.state),
-            output: self.output.take(),
-            memory: memory.then(|| self.memory.take(&mut self.machine.mem)),
+            output: self.tally.output.take(),
+            memory: if memory { self.memory.as_mut().map(|m| m.take(&mut self.machine.mem)) } else { None },
         }
     }
 
-    /// True when checkpoints are taken.
-    pub fn digests(&self) -> bool {
-        self.spacing.is_some()
+    /// True when checkpoints can digest memory.
+    pub fn digests_memory(&self) -> bool {
+        self.memory.is_some()
     }
 
     fn take_outputs(&mut self) {
         for (icount, output) in self.machine.take_outputs() {
             if self.spacing.is_some() {
-                self.output.add(icount, &output);
+                self.tally.output.add(icount, &output);
             }
             self.outputs.push((icount, output));
         }

@@ -8,7 +8,9 @@ use dejavm::replay::log::{Header, Recording, Spacing, Writer};
 use dejavm::replay::recorder::{Ended, Live, Outside, Recorder};
 use dejavm::replay::replayer::{Outcome, Replayer, Watcher};
 use dejavm::replay::runner::Runner;
+use dejavm::replay::tape::Tape;
 use dejavm::replay::{Input, Output};
+use std::sync::Arc;
 
 /// A small generator of numbers that are the same in every run.
 #[derive(Clone, Debug)]
@@ -158,8 +160,9 @@ impl Watcher for Shown {
 pub fn replay(recording: &Recording, to: Option<u64>) -> (Outcome, Vec<u8>, u64) {
     let config = &recording.header.machine;
     let machine = Toy::build(config, &Images::default()).unwrap();
-    let mut runner = Runner::new(machine, config.no_reboot, Some(recording.header.checkpoints));
+    let runner = Runner::new(machine, config.no_reboot, Some(recording.header.checkpoints));
     let mut shown = Shown::default();
-    let outcome = Replayer::new(&mut runner, recording, to, &mut shown).run();
-    (outcome, shown.0, runner.at().icount)
+    let mut replayer = Replayer::new(runner, Arc::new(Tape::new(recording)));
+    let outcome = replayer.run(to, &mut shown);
+    (outcome, shown.0, replayer.runner.at().icount)
 }

@@ -7,7 +7,8 @@ use super::regs::{gpr, right, seg};
 use super::tlb::Access;
 use super::trap::Trap;
 use super::word::Word;
-use crate::mem::{PAGE_SIZE, Place};
+use crate::mem::{PAGE_SIZE, Place, attr};
+use crate::probe::What;
 
 /// The linear pieces of an access that crosses a page, or the one piece of one that does not.
 struct Pieces {
@@ -302,15 +303,17 @@ impl Exec<'_> {
     fn read_place(&mut self, t: Translation, size: u8) -> u64 {
         match t.place {
             Place::Ram(o) | Place::Rom(o) => {
-                let mut b = [0; 8];
-                let n = usize::from(size);
-                b[..n].copy_from_slice(&self.mem.bytes()[o as usize..o as usize + n]);
-                u64::from_le_bytes(b)
+                if self.mem.attrs(o) & attr::WATCH != 0 {
+                    self.mem.barrier_read(o, size.into());
+                    self.attention |= self.mem.has_hits();
+                }
+                self.mem.value(o, size)
             }
             Place::Bus => {
-                let v = self.bus.mmio_read(self.mem, self.at(), t.phys, size);
+                let value = self.bus.mmio_read(self.mem, self.at(), t.phys, size);
+                self.event(What::Mmio { addr: t.phys, size, write: false, value });
                 self.after_bus();
-                v
+                value
             }
         }
     }
@@ -325,6 +328,7 @@ impl Exec<'_> {
             }
             Place::Rom(_) | Place::Bus => {
                 self.bus.mmio_write(self.mem, self.at(), t.phys, size, v);
+                self.event(What::Mmio { addr: t.phys, size, write: true, value: v });
                 self.after_bus();
             }
         }

@@ -8,6 +8,7 @@ use super::trap::Trap;
 use super::word::Word;
 use crate::engine::{At, Bus, Clock};
 use crate::mem::Memory;
+use crate::probe::{Probes, What};
 
 /// What an x86 CPU needs of the board besides memory-mapped devices.
 pub trait X86Bus: Bus {
@@ -73,6 +74,10 @@ pub struct Exec<'a> {
     /// The running block must be left after this instruction: a store hit code or page tables,
     /// or the bus wants attention.
     pub attention: bool,
+    /// What a debugger wants to know.
+    pub probes: &'a mut Probes,
+    /// Linear address of the instruction at the current boundary, kept only for active probes.
+    pub pc: u64,
 }
 
 impl Exec<'_> {
@@ -86,6 +91,16 @@ impl Exec<'_> {
     #[inline]
     pub fn at(&self) -> At {
         At { icount: self.icount(), cpu: self.index }
+    }
+
+    /// Tells the probes of an event in the current step.
+    #[inline]
+    pub fn event(&mut self, what: What) {
+        if self.probes.active() {
+            let At { icount, cpu } = self.at();
+            self.probes.event(icount, cpu, self.pc, what);
+            self.attention |= self.probes.full();
+        }
     }
 
     /// The time-stamp counter: virtual nanoseconds (1 GHz) plus what software added.
@@ -198,6 +213,11 @@ impl Exec<'_> {
 }
 
 impl Cpu {
+    /// Linear address of the next instruction.
+    pub fn linear_pc(&self) -> u64 {
+        if self.mode64() { self.rip() } else { self.seg(seg::CS).base.wrapping_add(self.rip()) & 0xffff_ffff }
+    }
+
     /// #AC is raised for misaligned user accesses: CR0.AM, RFLAGS.AC, CPL 3.
     pub fn alignment_checked(&self) -> bool {
         self.cpl == 3 && self.cr0 & cr0::AM != 0 && self.rflags & super::flags::bit::AC != 0

@@ -10,8 +10,9 @@ use super::op::{Op, REG_RIP};
 use super::regs::{Activity, Cpu, Shadow, seg};
 use super::tlb::{Access, Tlb};
 use super::trap::Trap;
-use crate::engine::{Clock, Engine, Exit, Stop};
+use crate::engine::{At, Clock, Control, Engine, Exit, Stop};
 use crate::mem::{Hit, Memory, PAGE_SIZE, Place};
+use crate::probe::Probes;
 
 /// The longest run of instructions that is decoded at once.
 const BLOCK_OPS: usize = 64;
@@ -28,7 +29,8 @@ pub type Ran = Result<Flow, (Trap, Option<Op>)>;
 /// How an engine runs straight code between two looks at events. Everything else is [`Driver`]'s.
 pub trait Blocks {
     /// Runs blocks until an instruction asks for a look at events, attention, or the budget ends.
-    fn run(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran;
+    /// `PROBED`: some probe is active.
+    fn run<const PROBED: bool>(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran;
 
     /// Stores dropped decoded blocks: [`Cache::dropped`] or a new [`Cache::generation`] tells which.
     fn dropped(&mut self, cache: &mut Cache);
@@ -49,7 +51,9 @@ pub struct Driver<B> {
     cache: Cache,
     hits: Vec<Hit>,
     epoch: u64,
+    write_epoch: u64,
     flush: bool,
+    probes: Probes,
 }
 
 /// Instructions that are about to be executed.
@@ -104,6 +108,20 @@ impl<B: Blocks> Driver<B> {
             for tlb in &mut self.tlbs {
                 tlb.clear(mem);
             }
+        }
+        if self.write_epoch != mem.write_epoch() {
+            self.write_epoch = mem.write_epoch();
+            for tlb in &mut self.tlbs {
+                tlb.drop_writes();
+            }
+        }
+    }
+
+    /// Tells the probes of accesses to watched memory in the step after `icount`.
+    fn take_touches(&mut self, mem: &mut Memory, icount: u64, cpu: usize, pc: u64) {
+        let touches = mem.take_touches();
+        if !touches.is_empty() {
+            self.probes.touched(icount, cpu, pc, touches, |offset, len| mem.value(offset, len));
         }
     }
 }
@@ -289,6 +307,8 @@ impl<B: Blocks> Engine<Cpu, dyn X86Bus + '_> for Driver<B> {
         budget: u64,
     ) -> Exit {
         self.prepare(index, mem);
+        // What devices did since the last run.
+        self.take_touches(mem, clock.icount, index, cpu.linear_pc());
         // A TLB is large: making one for each run would cost more than many runs do.
         let spare = self.spare.take().unwrap_or_default();
         let mut tlb = std::mem::replace(&mut self.tlbs[index], spare);
@@ -305,13 +325,23 @@ impl<B: Blocks> Engine<Cpu, dyn X86Bus + '_> for Driver<B> {
                 left,
                 budget,
                 attention: false,
+                probes: &mut self.probes,
+                pc: 0,
             };
             ex.mode_changed();
-            let stop = Self::run_until_attention(&mut self.blocks, &mut self.cache, &mut self.tlbs, &mut ex);
+            let (blocks, cache, tlbs) = (&mut self.blocks, &mut self.cache, &mut self.tlbs);
+            let stop = if ex.probes.active() {
+                Self::run_until_attention::<true>(blocks, cache, tlbs, &mut ex)
+            } else {
+                Self::run_until_attention::<false>(blocks, cache, tlbs, &mut ex)
+            };
+            let pc = ex.pc;
             left = ex.left;
             std::mem::swap(&mut tlb, &mut self.tlbs[index]);
             if mem.has_hits() {
                 self.take_hits(mem);
+                // The last step made them.
+                self.take_touches(mem, (clock.icount + budget - left).saturating_sub(1), index, pc);
             }
             std::mem::swap(&mut tlb, &mut self.tlbs[index]);
             if self.epoch != mem.epoch() {
@@ -324,30 +354,40 @@ impl<B: Blocks> Engine<Cpu, dyn X86Bus + '_> for Driver<B> {
             if let Some(stop) = stop {
                 break stop;
             }
-            if bus.attention() {
+            if bus.attention() || self.probes.full() {
                 break Stop::Attention;
             }
         };
         self.spare = Some(std::mem::replace(&mut self.tlbs[index], tlb));
         Exit { steps: budget - left, stop }
     }
+}
 
+impl<B: Blocks> Control for Driver<B> {
     fn flush(&mut self) {
         self.flush = true;
+    }
+
+    fn probes(&mut self) -> &mut Probes {
+        &mut self.probes
     }
 }
 
 impl<B: Blocks> Driver<B> {
-    /// Runs to a stop (`Some`), or until stores or the bus want to be looked at (`None`).
-    fn run_until_attention(
+    /// Runs to a stop (`Some`), or until stores, the bus or the probes want to be looked at
+    /// (`None`). `PROBED`: some probe is active.
+    fn run_until_attention<const PROBED: bool>(
         blocks: &mut B,
         cache: &mut Cache,
         tlbs: &mut [Tlb],
         ex: &mut Exec<'_>,
     ) -> Option<Stop> {
         loop {
-            if ex.attention {
+            if ex.attention || PROBED && ex.probes.full() {
                 return None;
+            }
+            if PROBED {
+                ex.pc = ex.cpu.linear_pc();
             }
             if ex.left == 0 {
                 return Some(Stop::Budget);
@@ -369,8 +409,14 @@ impl<B: Blocks> Driver<B> {
                     None => continue,
                 },
             };
-            let result =
-                if single { Interpreted::run_one(cache, tlbs, ex) } else { blocks.run(cache, tlbs, ex) };
+            if PROBED && Interpreted::at_breakpoint(ex) {
+                return None;
+            }
+            let result = if single {
+                Interpreted::run_one(cache, tlbs, ex)
+            } else {
+                blocks.run::<PROBED>(cache, tlbs, ex)
+            };
             match result {
                 Ok(Flow::Halt) => {
                     if ex.cpu.activity == Activity::Running {
@@ -427,10 +473,11 @@ impl<B: Blocks> Driver<B> {
 }
 
 impl Blocks for Interpreted {
-    fn run(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
+    fn run<const PROBED: bool>(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
         loop {
-            let flow = Self::run_block(cache, tlbs, ex)?;
-            if !matches!(flow, Flow::Next | Flow::Jump | Flow::Again) || ex.attention || ex.left == 0 {
+            let flow = Self::run_block::<PROBED>(cache, tlbs, ex)?;
+            let goes_on = matches!(flow, Flow::Next | Flow::Jump | Flow::Again);
+            if !goes_on || ex.attention || ex.left == 0 || PROBED && ex.probes.full() {
                 return Ok(flow);
             }
         }
@@ -442,22 +489,32 @@ impl Blocks for Interpreted {
 }
 
 impl Interpreted {
-    /// Runs the block at RIP, or its first instructions if the budget ends or an instruction asks
+    /// Runs the block at RIP, or its first instructions if the budget ends or something asks
     /// for it.
     ///
     /// # Errors
     /// What stopped an instruction, or its fetch.
     #[inline(always)]
-    pub fn run_block(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
+    pub fn run_block<const PROBED: bool>(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
         let block = match Self::code(cache, tlbs, ex).map_err(|t| (t, None))? {
             Code::Block(block) => block,
             Code::Once(op) => {
+                if PROBED && Self::at_breakpoint(ex) {
+                    return Ok(Flow::Next);
+                }
                 return Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
             }
         };
         let ops = cache.ops(&block);
         let n = ops.len().min(ex.left as usize);
+        let breaks = PROBED && ex.probes.breaks_in(ex.cpu.linear_pc(), block.bytes.into());
         for op in &ops[..n] {
+            if PROBED {
+                if breaks && Self::at_breakpoint(ex) {
+                    return Ok(Flow::Next);
+                }
+                ex.pc = ex.cpu.linear_pc();
+            }
             if let Some(result) = Self::step(ex, op) {
                 return result.map_err(|trap| {
                     // The access is made again, and its data breakpoint hit again.
@@ -467,6 +524,14 @@ impl Interpreted {
             }
         }
         Ok(Flow::Next)
+    }
+
+    /// Notes a breakpoint at the instruction that comes next. True when the engine has to leave.
+    fn at_breakpoint(ex: &mut Exec<'_>) -> bool {
+        ex.pc = ex.cpu.linear_pc();
+        let At { icount, cpu } = ex.at();
+        ex.probes.execute(icount, cpu, ex.pc);
+        ex.probes.full()
     }
 
     /// Runs one instruction: single-step traps, interrupt shadows, instruction breakpoints.

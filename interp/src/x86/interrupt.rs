@@ -7,6 +7,7 @@ use super::regs::{cr4, gpr, right, seg};
 use super::system::segment::{Descriptor, is_null, kind, named, null_segment};
 use super::system::stack::Stack;
 use super::trap::{Trap, vector};
+use crate::probe::What;
 
 /// Where an event comes from: it decides privilege checks, the EXT bit and what RIP is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,14 @@ impl Exec<'_> {
     pub fn deliver(&mut self, vector: u8, code: Option<u16>, source: Source) -> Result<(), Trap> {
         let result = self.deliver_inner(vector, code, source);
         if result.is_ok() {
+            self.event(match source {
+                Source::External => What::Interrupt { vector, software: false },
+                Source::IntN => What::Interrupt { vector, software: true },
+                Source::Exception | Source::Int3 | Source::Int1 => {
+                    let address = if vector == vector::PF { self.cpu.cr2 } else { 0 };
+                    What::Exception { vector, code, address }
+                }
+            });
             // Only REP strings are left inside an instruction; they start anew.
             self.cpu.shadow = super::regs::Shadow::None;
             self.cpu.activity = super::regs::Activity::Running;

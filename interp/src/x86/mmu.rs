@@ -4,7 +4,7 @@ use super::exec::Exec;
 use super::regs::{Cpu, cr0, cr4, efer};
 use super::tlb::{Access, Key};
 use super::trap::Trap;
-use crate::mem::{PAGE_SIZE, PhysAddr, Place};
+use crate::mem::{Memory, PhysAddr, Place, attr};
 
 /// Width of physical addresses that CPUID reports; higher bits of table entries are reserved.
 pub const PHYS_BITS: u32 = 40;
@@ -108,27 +108,37 @@ struct Step {
     span: u32,
 }
 
-/// How a walk without side effects failed; the page fault's error code.
+/// How a walk failed: the page fault's error code.
 struct Fault(u16);
 
-impl Exec<'_> {
-    /// Reads a table entry. Tables outside memory read as not present: no device is walked.
-    fn entry(&self, addr: PhysAddr, long: bool) -> (u64, Option<u64>) {
-        match self.mem.place(addr) {
-            Place::Ram(o) | Place::Rom(o) => {
-                let bytes = self.mem.bytes();
-                let o = o as usize;
-                let v = if long {
-                    bytes.get(o..o + 8).map_or(0, super::word::Word::from_bytes)
-                } else {
-                    bytes.get(o..o + 4).map_or(0, |b| u64::from(<u32 as super::word::Word>::from_bytes(b)))
-                };
-                (v, Some(o as u64))
-            }
-            Place::Bus => (0, None),
-        }
+/// Reads a table entry, and says where it lies in the host mapping. Tables outside memory read as
+/// not present: no device is walked.
+fn entry(mem: &Memory, addr: PhysAddr, long: bool) -> (u64, Option<u64>) {
+    match mem.place(addr) {
+        Place::Ram(o) | Place::Rom(o) => (mem.value(o, if long { 8 } else { 4 }), Some(o)),
+        Place::Bus => (0, None),
     }
+}
 
+/// Translates `lin` as the current mode would for the supervisor, with no side effect at all, for
+/// a debugger.
+pub fn probe(cpu: &Cpu, mem: &Memory, lin: u64) -> Option<PhysAddr> {
+    let key = key(cpu, Rights::Implicit);
+    let key = Key { mode: key.mode & !mode::SMAP, ..key };
+    find(cpu, mem, &key, lin, Access::Read).ok().map(|found| found.translation.phys)
+}
+
+/// What a walk found.
+struct Found {
+    translation: Translation,
+    steps: [Step; 4],
+    /// Number of steps; the last is the leaf.
+    n: usize,
+    /// Binary logarithm of an entry's bytes.
+    entry: u32,
+}
+
+impl Exec<'_> {
     fn set_entry_bits(&mut self, step: Step, bits: u64) {
         // A and D lie in the entry's low byte. Tables in ROM stay as they are.
         let o = step.offset as usize;
@@ -145,22 +155,13 @@ impl Exec<'_> {
     /// # Errors
     /// The page fault, with CR2 set.
     pub fn walk(&mut self, key: &Key, lin: u64, access: Access) -> Result<Translation, Trap> {
-        match self.walk_inner(key, lin, access, true) {
-            Ok((t, ..)) => Ok(t),
+        match self.find(key, lin, access) {
+            Ok(found) => Ok(found.translation),
             Err(Fault(code)) => {
                 self.cpu.cr2 = lin;
                 Err(Trap::pf(code))
             }
         }
-    }
-
-    /// Translates `lin` as the current mode would, with no side effect at all, for a debugger.
-    pub fn probe(&mut self, lin: u64) -> Option<PhysAddr> {
-        let key = Key {
-            mode: key(self.cpu, Rights::Implicit).mode & !mode::SMAP,
-            ..key(self.cpu, Rights::Implicit)
-        };
-        self.walk_inner(&key, lin, Access::Read, false).ok().map(|(t, ..)| t.phys)
     }
 
     /// Translates for an access and caches the result.
@@ -169,7 +170,7 @@ impl Exec<'_> {
     /// The page fault, with CR2 set.
     pub fn translate(&mut self, rights: Rights, lin: u64, access: Access) -> Result<Translation, Trap> {
         let key = key(self.cpu, rights);
-        let (t, steps, n, entry) = match self.walk_inner(&key, lin, access, true) {
+        let Found { translation: t, steps, n, entry } = match self.find(&key, lin, access) {
             Ok(found) => found,
             Err(Fault(code)) => {
                 self.cpu.cr2 = lin;
@@ -187,148 +188,138 @@ impl Exec<'_> {
             }
         }
         // A write permission is given after the store passed the barrier, see `access`.
-        if access != Access::Write {
+        let watched = access == Access::Read && self.mem.attrs(offset) & attr::WATCH != 0;
+        if access != Access::Write && !watched {
             self.tlb.fill(lin, access, offset);
         }
         Ok(t)
     }
 
-    fn walk_inner(
-        &mut self,
-        key: &Key,
-        lin: u64,
-        access: Access,
-        effects: bool,
-    ) -> Result<(Translation, [Step; 4], usize, u32), Fault> {
-        let m = key.mode;
-        let mut steps = [Step::default(); 4];
-        if m & mode::PAGING == 0 {
-            let phys = lin & 0xffff_ffff;
-            let place = self.mem.place(phys);
-            return Ok((Translation { phys, place, write_ok: true }, steps, 0, 3));
-        }
-        let (long, pae) = (m & mode::LONG != 0, m & mode::PAE != 0);
-        let user = m & mode::USER != 0;
+    /// Walks, and sets accessed and dirty bits.
+    fn find(&mut self, key: &Key, lin: u64, access: Access) -> Result<Found, Fault> {
+        let found = find(self.cpu, self.mem, key, lin, access)?;
         let write = access == Access::Write;
-        let fetch = access == Access::Fetch;
-        let nx_on = m & mode::NXE != 0;
-        let mut base_code = 0;
-        if write {
-            base_code |= code::W;
-        }
-        if user {
-            base_code |= code::U;
-        }
-        if fetch && (nx_on && pae || m & mode::SMEP != 0) {
-            base_code |= code::I;
-        }
-        let gigantic = long && self.cpu.model.features().pages_1g;
-        let absent = Fault(base_code);
-        let reserved = || Fault(base_code | code::P | code::RSVD);
-        let denied = || Fault(base_code | code::P);
-
-        let wide = pae || long;
-        let entry_log = if wide { 3 } else { 2 };
-        // (table, highest address bit plus one of this level's index)
-        let (mut table, mut span) = if long {
-            (key.root, 39)
-        } else if pae {
-            let pdpte = key.pdptrs[(lin >> 30 & 3) as usize];
-            if pdpte & pte::P == 0 {
-                return Err(absent);
-            }
-            (pdpte & pte::ADDR, 21)
-        } else {
-            (key.root & 0xffff_f000, 22)
-        };
-        let index_bits = if wide { 9 } else { 10 };
-        let mut writable = true;
-        let mut user_ok = true;
-        let mut executable = true;
-        let mut n = 0;
-        let (phys, leaf_dirty) = loop {
-            let index = lin >> span & ((1 << index_bits) - 1);
-            let (e, offset) = self.entry(table + (index << entry_log), wide);
-            if e & pte::P == 0 {
-                return Err(absent);
-            }
-            let Some(offset) = offset else { return Err(absent) };
-            steps[n] = Step { offset, span };
-            n += 1;
-            let mut bad = wide && (e & pte::RESERVED != 0 || !nx_on && e & pte::NX != 0);
-            let can_be_large = if wide { span == 21 || span == 30 && gigantic } else { m & mode::PSE != 0 };
-            let leaf = span == 12 || e & pte::PS != 0 && span > 12 && can_be_large;
-            // The page-size bit is reserved where no large page exists.
-            let no_large = span == 39 || span == 30 && !gigantic;
-            if long && no_large && e & pte::PS != 0 || pae && !long && e >> 52 & 0x7ff != 0 {
-                bad = true;
-            }
-            writable &= e & pte::W != 0;
-            user_ok &= e & pte::U != 0;
-            executable &= e & pte::NX == 0 || !nx_on || !wide;
-            if leaf {
-                let low = (1u64 << span) - 1;
-                let base = if span == 12 {
-                    if wide { e & pte::ADDR } else { e & 0xffff_f000 }
-                } else if wide {
-                    // Bits between the PAT bit 12 and the page size are reserved.
-                    bad |= e & low & !0x1fff != 0;
-                    e & pte::ADDR & !low
-                } else {
-                    // PSE-36: bits 20:13 are physical bits 39:32; bit 21 is reserved.
-                    bad |= e >> 21 & 1 != 0;
-                    e & 0xffc0_0000 | (e >> 13 & 0xff) << 32
-                };
-                if bad {
-                    return Err(reserved());
-                }
-                break (base | lin & low, e & pte::D != 0);
-            }
-            if bad {
-                return Err(reserved());
-            }
-            table = if wide { e & pte::ADDR } else { e & 0xffff_f000 };
-            span -= index_bits;
-        };
-
-        let write_allowed = writable || !user && m & mode::WP == 0;
-        let allowed = if user {
-            user_ok && (!write || writable) && (!fetch || executable)
-        } else if fetch {
-            executable && !(user_ok && m & mode::SMEP != 0)
-        } else {
-            !(user_ok && m & mode::SMAP != 0) && (!write || write_allowed)
-        };
-        if !allowed {
-            return Err(denied());
-        }
-        if effects {
-            for step in steps.iter().take(n - 1) {
+        if let Some(leaf) = found.n.checked_sub(1) {
+            for step in &found.steps[..leaf] {
                 self.set_entry_bits(*step, pte::A);
             }
-            self.set_entry_bits(steps[n - 1], if write { pte::A | pte::D } else { pte::A });
+            self.set_entry_bits(found.steps[leaf], if write { pte::A | pte::D } else { pte::A });
         }
-        let place = self.mem.place(phys);
-        let write_ok = write_allowed && (leaf_dirty || write);
-        Ok((Translation { phys, place, write_ok }, steps, n, entry_log))
+        Ok(found)
     }
 
     /// True when `lin` is canonical: bits 63:47 are equal (48-bit linear addresses).
     pub fn canonical(lin: u64) -> bool {
         (lin as i64) << 16 >> 16 == lin as i64
     }
+}
 
-    /// Writes bytes that a debugger or a test wants at a linear address; no side effect beyond
-    /// the barrier's. Returns false when a page is not mapped.
-    pub fn poke(&mut self, lin: u64, data: &[u8]) -> bool {
-        let mut done = 0;
-        while done < data.len() {
-            let at = lin.wrapping_add(done as u64);
-            let n = (data.len() - done).min((PAGE_SIZE - at % PAGE_SIZE) as usize);
-            let Some(phys) = self.probe(at) else { return false };
-            self.mem.write(phys, &data[done..done + n]);
-            done += n;
-        }
-        true
+/// Walks the page tables (SDM volume 3, section 4.5) without side effects.
+fn find(cpu: &Cpu, mem: &Memory, key: &Key, lin: u64, access: Access) -> Result<Found, Fault> {
+    let m = key.mode;
+    let mut steps = [Step::default(); 4];
+    if m & mode::PAGING == 0 {
+        let phys = lin & 0xffff_ffff;
+        let place = mem.place(phys);
+        let translation = Translation { phys, place, write_ok: true };
+        return Ok(Found { translation, steps, n: 0, entry: 3 });
     }
+    let (long, pae) = (m & mode::LONG != 0, m & mode::PAE != 0);
+    let user = m & mode::USER != 0;
+    let write = access == Access::Write;
+    let fetch = access == Access::Fetch;
+    let nx_on = m & mode::NXE != 0;
+    let mut base_code = 0;
+    if write {
+        base_code |= code::W;
+    }
+    if user {
+        base_code |= code::U;
+    }
+    if fetch && (nx_on && pae || m & mode::SMEP != 0) {
+        base_code |= code::I;
+    }
+    let gigantic = long && cpu.model.features().pages_1g;
+    let absent = Fault(base_code);
+    let reserved = || Fault(base_code | code::P | code::RSVD);
+    let denied = || Fault(base_code | code::P);
+
+    let wide = pae || long;
+    let entry_log = if wide { 3 } else { 2 };
+    // (table, highest address bit plus one of this level's index)
+    let (mut table, mut span) = if long {
+        (key.root, 39)
+    } else if pae {
+        let pdpte = key.pdptrs[(lin >> 30 & 3) as usize];
+        if pdpte & pte::P == 0 {
+            return Err(absent);
+        }
+        (pdpte & pte::ADDR, 21)
+    } else {
+        (key.root & 0xffff_f000, 22)
+    };
+    let index_bits = if wide { 9 } else { 10 };
+    let mut writable = true;
+    let mut user_ok = true;
+    let mut executable = true;
+    let mut n = 0;
+    let (phys, leaf_dirty) = loop {
+        let index = lin >> span & ((1 << index_bits) - 1);
+        let (e, offset) = entry(mem, table + (index << entry_log), wide);
+        if e & pte::P == 0 {
+            return Err(absent);
+        }
+        let Some(offset) = offset else { return Err(absent) };
+        steps[n] = Step { offset, span };
+        n += 1;
+        let mut bad = wide && (e & pte::RESERVED != 0 || !nx_on && e & pte::NX != 0);
+        let can_be_large = if wide { span == 21 || span == 30 && gigantic } else { m & mode::PSE != 0 };
+        let leaf = span == 12 || e & pte::PS != 0 && span > 12 && can_be_large;
+        // The page-size bit is reserved where no large page exists.
+        let no_large = span == 39 || span == 30 && !gigantic;
+        if long && no_large && e & pte::PS != 0 || pae && !long && e >> 52 & 0x7ff != 0 {
+            bad = true;
+        }
+        writable &= e & pte::W != 0;
+        user_ok &= e & pte::U != 0;
+        executable &= e & pte::NX == 0 || !nx_on || !wide;
+        if leaf {
+            let low = (1u64 << span) - 1;
+            let base = if span == 12 {
+                if wide { e & pte::ADDR } else { e & 0xffff_f000 }
+            } else if wide {
+                // Bits between the PAT bit 12 and the page size are reserved.
+                bad |= e & low & !0x1fff != 0;
+                e & pte::ADDR & !low
+            } else {
+                // PSE-36: bits 20:13 are physical bits 39:32; bit 21 is reserved.
+                bad |= e >> 21 & 1 != 0;
+                e & 0xffc0_0000 | (e >> 13 & 0xff) << 32
+            };
+            if bad {
+                return Err(reserved());
+            }
+            break (base | lin & low, e & pte::D != 0);
+        }
+        if bad {
+            return Err(reserved());
+        }
+        table = if wide { e & pte::ADDR } else { e & 0xffff_f000 };
+        span -= index_bits;
+    };
+
+    let write_allowed = writable || !user && m & mode::WP == 0;
+    let allowed = if user {
+        user_ok && (!write || writable) && (!fetch || executable)
+    } else if fetch {
+        executable && !(user_ok && m & mode::SMEP != 0)
+    } else {
+        !(user_ok && m & mode::SMAP != 0) && (!write || write_allowed)
+    };
+    if !allowed {
+        return Err(denied());
+    }
+    let place = mem.place(phys);
+    let write_ok = write_allowed && (leaf_dirty || write);
+    Ok(Found { translation: Translation { phys, place, write_ok }, steps, n, entry: entry_log })
 }

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod decode;
 pub mod exec;
 pub mod flags;
+pub mod inspect;
 pub mod int;
 pub mod interpreter;
 pub mod interrupt;

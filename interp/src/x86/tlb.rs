@@ -270,6 +270,18 @@ impl Tlb {
         }
     }
 
+    /// Drops every permission to write.
+    pub fn drop_writes(&mut self) {
+        for s in 0..UNCACHED {
+            if self.keys[s].is_some() {
+                let start = s * SPACE + Access::Write as usize * WAYS;
+                for i in start..start + WAYS {
+                    self.entries[i].tag = empty_tag(i);
+                }
+            }
+        }
+    }
+
     /// Drops every permission to write to the frame at `offset`, which got an attribute.
     pub fn protect(&mut self, offset: u64) {
         let frame = offset & !(PAGE_SIZE - 1);

@@ -2,6 +2,7 @@
 
 use dejavm_interp::engine::{Clock, Engine, Exit};
 use dejavm_interp::mem::{Memory, PAGE_SIZE, Region};
+use dejavm_interp::probe::Probes;
 use dejavm_interp::x86::decode::{Decoded, decode};
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Handler;
@@ -138,6 +139,8 @@ impl Bench {
             left,
             budget: left,
             attention: false,
+            probes: &mut Probes::default(),
+            pc: 0,
         };
         ex.mode_changed();
         let next = ex.cpu.rip() + u64::from(op.len);

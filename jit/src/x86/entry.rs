@@ -76,6 +76,10 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     ex.cpu.regs[..16].copy_from_slice(&ctx.regs);
     ex.cpu.regs[usize::from(REG_RIP)] = info.next;
     ex.left = ctx.budget + info.rest;
+    if ex.probes.active() {
+        // Code that is compiled has a code segment that begins at 0.
+        ex.pc = info.next.wrapping_sub(info.op.len.into());
+    }
     if info.flags {
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
     }

@@ -75,6 +75,8 @@ struct Block {
     key: u64,
     rip: u64,
     code: u64,
+    /// Bytes of guest code.
+    bytes: u64,
     /// Linked jumps that lead here, by number.
     incoming: Vec<u32>,
 }
@@ -104,6 +106,8 @@ pub struct Compiled {
     targets: [Targets; 2],
     hot: Box<[u8]>,
     generation: u64,
+    /// Of the probes that the compiled code was checked against.
+    probes: u64,
     ctx: Box<Ctx>,
     /// A jump that was just left for its target, to be linked.
     link: Option<u32>,
@@ -161,6 +165,7 @@ impl Compiled {
             targets: [Targets::default(), Targets::default()],
             hot: vec![0; HOT].into_boxed_slice(),
             generation: 0,
+            probes: 0,
             ctx: Box::default(),
             link: None,
             stats: Stats::default(),
@@ -196,17 +201,37 @@ impl Compiled {
     fn drop_key(&mut self, key: u64) {
         let found: Vec<u32> = self.by_place.range((key, 0)..=(key, u64::MAX)).map(|(_, b)| *b).collect();
         for number in found {
-            let block = &mut self.blocks[number as usize];
-            self.by_place.remove(&(block.key, block.rip));
-            self.targets[usize::from(key & 15 == 8)].remove(block.rip);
-            self.stats.dropped += 1;
-            let Some(memory) = &mut self.memory else { continue };
-            for jump in block.incoming.drain(..) {
-                let j = &self.jumps[jump as usize];
-                // A guarded jump is diverted before its check.
-                let at = j.guard.map_or(j.jump, |(skip, _)| skip);
-                memory.patch(at, &((j.stub as i64 - (at as i64 + 4)) as i32).to_le_bytes());
-            }
+            self.drop_block(number);
+        }
+    }
+
+    fn drop_block(&mut self, number: u32) {
+        let block = &mut self.blocks[number as usize];
+        self.by_place.remove(&(block.key, block.rip));
+        self.targets[usize::from(block.key & 15 == 8)].remove(block.rip);
+        self.stats.dropped += 1;
+        let Some(memory) = &mut self.memory else { return };
+        for jump in block.incoming.drain(..) {
+            let j = &self.jumps[jump as usize];
+            // A guarded jump is diverted before its check.
+            let at = j.guard.map_or(j.jump, |(skip, _)| skip);
+            memory.patch(at, &((j.stub as i64 - (at as i64 + 4)) as i32).to_le_bytes());
+        }
+    }
+
+    /// Forgets blocks that breakpoints lie in: those are interpreted.
+    fn heed_probes(&mut self, ex: &Exec<'_>) {
+        if self.probes == ex.probes.version() {
+            return;
+        }
+        self.probes = ex.probes.version();
+        let hit = |n: &&u32| {
+            let b = &self.blocks[**n as usize];
+            ex.probes.breaks_in(b.rip, b.bytes)
+        };
+        let found: Vec<u32> = self.by_place.values().filter(hit).copied().collect();
+        for number in found {
+            self.drop_block(number);
         }
     }
 
@@ -285,11 +310,12 @@ impl Compiled {
     ) -> Result<Option<u32>, dejavm_interp::x86::Trap> {
         let Code::Block(decoded) = Interpreted::code(cache, tlbs, ex)? else { return Ok(None) };
         self.dropped(cache);
-        if decoded.second != u64::MAX || decoded.key != key {
+        let rip = ex.cpu.rip();
+        let breaks = ex.probes.breaks_in(rip, decoded.bytes.into());
+        if decoded.second != u64::MAX || decoded.key != key || breaks {
             return Ok(None);
         }
         let offset = (key >> 4) as usize;
-        let rip = ex.cpu.rip();
         let Some(bytes) = ex.mem.bytes().get(offset..offset + decoded.bytes as usize) else {
             return Ok(None);
         };
@@ -311,7 +337,8 @@ impl Compiled {
             };
             let Some(memory) = &mut self.memory else { return Ok(None) };
             if memory.add(&code.bytes).is_some() {
-                self.add(code, base, key, rip, src.ops.len());
+                let (ops, bytes) = (src.ops.len(), decoded.bytes.into());
+                self.add(code, base, key, rip, ops, bytes);
                 return Ok(Some(number));
             }
             // Full: everything starts anew.
@@ -320,12 +347,12 @@ impl Compiled {
         Ok(None)
     }
 
-    fn add(&mut self, code: HostCode, base: usize, key: u64, rip: u64, instructions: usize) {
+    fn add(&mut self, code: HostCode, base: usize, key: u64, rip: u64, instructions: usize, bytes: u64) {
         self.stats.blocks += 1;
         self.stats.instructions += instructions.min(self.settings.most) as u64;
         self.stats.bytes += code.bytes.len() as u64;
         self.by_place.insert((key, rip), self.blocks.len() as u32);
-        self.blocks.push(Block { key, rip, code: base as u64, incoming: Vec::new() });
+        self.blocks.push(Block { key, rip, code: base as u64, bytes, incoming: Vec::new() });
         self.jumps.extend(code.sites.into_iter().map(|s| Jump {
             jump: base + s.jump,
             stub: base + s.stub,
@@ -336,7 +363,7 @@ impl Compiled {
     }
 
     /// Runs compiled code from `code` on.
-    fn execute(
+    fn execute<const PROBED: bool>(
         &mut self,
         cache: &mut Cache,
         tlbs: &mut [Tlb],
@@ -357,7 +384,7 @@ impl Compiled {
                     return Ok(Flow::Next);
                 }
                 self.stats.interpreted += 1;
-                Interpreted::run_block(cache, tlbs, ex)
+                Interpreted::run_block::<PROBED>(cache, tlbs, ex)
             }
             exit::LINK => {
                 ex.cpu.set_rip(self.jumps[number].rip);
@@ -374,8 +401,9 @@ impl Compiled {
 }
 
 impl Blocks for Compiled {
-    fn run(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
+    fn run<const PROBED: bool>(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
         self.dropped(cache);
+        self.heed_probes(ex);
         self.link = None;
         loop {
             let mut code = None;
@@ -384,15 +412,16 @@ impl Blocks for Compiled {
                 code = self.find(cache, tlbs, ex, long).map_err(|t| (t, None))?.map(|c| (long, c));
             }
             let flow = match code {
-                Some((long, code)) => self.execute(cache, tlbs, ex, long, code)?,
+                Some((long, code)) => self.execute::<PROBED>(cache, tlbs, ex, long, code)?,
                 None => {
                     self.stats.interpreted += 1;
-                    let flow = Interpreted::run_block(cache, tlbs, ex)?;
+                    let flow = Interpreted::run_block::<PROBED>(cache, tlbs, ex)?;
                     self.dropped(cache);
                     flow
                 }
             };
-            if !matches!(flow, Flow::Next | Flow::Jump | Flow::Again) || ex.attention || ex.left == 0 {
+            let goes_on = matches!(flow, Flow::Next | Flow::Jump | Flow::Again);
+            if !goes_on || ex.attention || ex.left == 0 || PROBED && ex.probes.full() {
                 return Ok(flow);
             }
         }

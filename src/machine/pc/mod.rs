@@ -15,7 +15,7 @@ mod tests;
 pub use crate::devices::rtc::RtcBase;
 pub use memory::{BIOS_MAX, memory};
 
-use super::board::Board;
+use super::board::{Board, Core};
 use super::events::TimerId;
 use super::loader::{LOW_RAM_MAX, Start};
 use crate::devices::acpi_pm::{self, AcpiPm};
@@ -34,7 +34,7 @@ use crate::devices::{Ctx, Device, Request, World};
 use crate::replay::{Input, Source};
 use bus::PcBus;
 use dejavm_interp::engine::{At, Clock, Engine, Exit};
-use dejavm_interp::mem::Memory;
+use dejavm_interp::mem::{Memory, PhysAddr};
 use dejavm_interp::x86::flags::bit;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::Activity;
@@ -199,6 +199,8 @@ impl Devices {
             }
             Input::PowerButton => self.pm.power_button(ctx),
             Input::Reset => ctx.request(Request::Reset),
+            // The machine's own.
+            Input::WriteMemory { .. } | Input::WriteRegister { .. } => {}
             Input::Nmi if !self.has_apic => self.nmi_pin = true,
             Input::Nmi => {
                 for apic in &mut self.local_apics {
@@ -277,7 +279,7 @@ impl Pc {
 }
 
 impl Board for Pc {
-    type Engine = dyn for<'a> Engine<Cpu, dyn X86Bus + 'a>;
+    type Engine = dyn for<'a> Engine<Cpu, dyn X86Bus + 'a> + Send;
 
     fn cpus(&self) -> usize {
         self.cpus.len()
@@ -324,6 +326,22 @@ impl Board for Pc {
 
     fn serial_room(&self, port: u8) -> usize {
         self.devices.uarts.get(usize::from(port)).map_or(0, Uart::room)
+    }
+
+    fn core(&mut self, index: usize) -> Core<'_> {
+        Core::X86(&mut self.cpus[index])
+    }
+
+    fn translate(&self, index: usize, mem: &Memory, addr: u64) -> Option<PhysAddr> {
+        dejavm_interp::x86::mmu::probe(&self.cpus[index], mem, addr)
+    }
+
+    fn pc(&self, index: usize) -> u64 {
+        self.cpus[index].linear_pc()
+    }
+
+    fn restored(&self, mem: &mut Memory) {
+        self.map(mem);
     }
 
     fn world(&mut self) -> &mut World {

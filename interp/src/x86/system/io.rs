@@ -1,6 +1,7 @@
 //! IN, OUT, INS, OUTS (SDM volume 1, chapter 19). A repeated INS or OUTS makes one iteration a
 //! step, so that every access has a moment of its own.
 
+use crate::probe::What;
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::flags::bit;
 use crate::x86::op::{Handler, Op};
@@ -41,15 +42,17 @@ impl Exec<'_> {
     fn port_in(&mut self, port: u16, size: u8) -> u64 {
         self.note_io_breakpoints(port, size);
         let at = self.at();
-        let v = self.bus.port_read(self.mem, at, port, size);
+        let value = self.bus.port_read(self.mem, at, port, size);
+        self.event(What::Port { port, size, write: false, value });
         self.after_bus();
-        v.into()
+        value.into()
     }
 
     fn port_out(&mut self, port: u16, size: u8, v: u64) {
         self.note_io_breakpoints(port, size);
         let at = self.at();
         self.bus.port_write(self.mem, at, port, size, v as u32);
+        self.event(What::Port { port, size, write: true, value: v as u32 });
         self.after_bus();
     }
 

@@ -1,0 +1,3 @@
+//! Debuggers: thin clients of [`crate::timeline`].
+
+pub mod monitor;

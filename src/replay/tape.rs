@@ -1,0 +1,118 @@
+//! A recording as a replay reads it, and where on it a replay stands.
+
+use super::log::{Ending, Recording};
+use super::record::Record;
+use super::{Input, Moment, Source};
+use serde::{Deserialize, Serialize};
+
+/// The events and clock readings of a recording, in order.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    /// Checkpoints, inputs and the end.
+    events: Vec<Record>,
+    /// Readings of the host's clock: step and nanoseconds.
+    clocks: Vec<(u64, u64)>,
+    /// How the recording's file ends.
+    pub ending: Ending,
+    /// The last moment to which it can be replayed; none for a branch, which goes on by itself.
+    last: Option<Moment>,
+}
+
+/// Where on a tape a replay stands: part of a snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The next event.
+    pub event: usize,
+    /// The next reading of the host's clock.
+    clock: usize,
+    /// The last reading, and the step that made it.
+    last: (u64, u64),
+    /// The last checkpoint that held.
+    pub held: Moment,
+    /// Number of checkpoints that held.
+    pub checkpoints: u64,
+}
+
+impl Tape {
+    /// The tape of a recording.
+    pub fn new(recording: &Recording) -> Self {
+        let (mut events, mut clocks) = (Vec::new(), Vec::new());
+        for record in &recording.records {
+            match record {
+                Record::HostClock { icount, ns } => clocks.push((*icount, *ns)),
+                other => events.push(other.clone()),
+            }
+        }
+        Self { events, clocks, ending: recording.ending, last: Some(recording.last()) }
+    }
+
+    /// The last moment to which it can be replayed; `None` for a branch.
+    pub fn last(&self) -> Option<Moment> {
+        self.last
+    }
+
+    /// The event at a place.
+    pub fn event(&self, index: usize) -> Option<&Record> {
+        self.events.get(index)
+    }
+
+    /// True when every reading of the clock was made.
+    pub fn clocks_read(&self, cursor: &Cursor) -> bool {
+        cursor.clock >= self.clocks.len()
+    }
+
+    /// A branch: what was recorded up to the cursor, then `input` at `at`, then nothing. Further
+    /// inputs are added the same way.
+    pub fn branch(&self, cursor: &Cursor, at: Moment, input: Input) -> Self {
+        let mut events = self.events[..cursor.event].to_vec();
+        events.push(Record::Input { at, input });
+        let clocks = self.clocks[..cursor.clock].to_vec();
+        Self { events, clocks, ending: Ending::NoEnd, last: None }
+    }
+
+    /// The records up to the cursor, in their order in the file.
+    pub fn records_before<'a>(
+        &self,
+        recording: &'a Recording,
+        cursor: &Cursor,
+    ) -> impl Iterator<Item = &'a Record> {
+        recording.records.iter().take(cursor.event + cursor.clock)
+    }
+}
+
+/// Gives what the tape has for the host's clock.
+#[derive(Debug)]
+pub struct TapeSource<'a> {
+    /// The tape.
+    pub tape: &'a Tape,
+    /// Where it stands.
+    pub cursor: &'a mut Cursor,
+    /// What was wrong first.
+    pub wrong: &'a mut Option<String>,
+}
+
+impl Source for TapeSource<'_> {
+    fn host_clock(&mut self, icount: u64) -> u64 {
+        match self.tape.clocks.get(self.cursor.clock) {
+            Some(&(at, ns)) if at == icount => {
+                self.cursor.clock += 1;
+                self.cursor.last = (at, ns);
+                ns
+            }
+            // A branch has a clock of its own from its beginning on, a nanosecond a step.
+            None if self.tape.last.is_none() => {
+                let (at, ns) = self.cursor.last;
+                ns.wrapping_add(icount - at)
+            }
+            next => {
+                let recorded = match next {
+                    Some((at, _)) => format!("the next recorded reading is at step {at}"),
+                    None => "the recording has no more readings".to_owned(),
+                };
+                let text = format!("the host clock was read at step {icount}, {recorded}");
+                self.wrong.get_or_insert(text);
+                self.cursor.last.1
+            }
+        }
+    }
+}

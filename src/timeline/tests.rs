@@ -1,0 +1,194 @@
+//! Any walk through a recording ends in the same states.
+
+use super::condition::{Condition, Watched, Why};
+use super::search::{Match, Searched};
+use super::{Options, Timeline};
+use crate::machine::build;
+use crate::machine::config::{
+    Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
+};
+use crate::machine::pc::Pc;
+use crate::machine::time::VirtNs;
+use crate::replay::log::{Header, Recording, Spacing, Writer};
+use crate::replay::recorder::{Live, Outside, Recorder};
+use crate::replay::runner::Runner;
+use crate::replay::{Input, Output, digest};
+use std::sync::Arc;
+
+/// Types a line when the guest has printed this many bytes.
+struct Typist {
+    printed: usize,
+    lines: Vec<(usize, &'static [u8])>,
+}
+
+impl Outside for Typist {
+    fn poll(&mut self) -> Option<Live> {
+        let &(at, line) = self.lines.first()?;
+        if self.printed < at {
+            return None;
+        }
+        self.lines.remove(0);
+        Some(Live::Serial { port: 0, bytes: line.to_vec() })
+    }
+
+    fn live(&self) -> bool {
+        false
+    }
+
+    fn sleep(&mut self, _now: VirtNs, ns: Option<u64>) -> u64 {
+        ns.unwrap_or(0)
+    }
+
+    fn host_clock(&mut self) -> u64 {
+        1_700_000_000_000_000_000 + self.printed as u64
+    }
+
+    fn output(&mut self, _output: &Output) {
+        self.printed += 1;
+    }
+}
+
+/// A timeline of the demo guest, recorded with input.
+pub(super) fn demo() -> Timeline<Pc> {
+    let bytes = include_bytes!("../../guests/demo/demo.elf");
+    let config = MachineConfig {
+        arch: Arch::X86_64,
+        machine: Kind::Pc,
+        cpu: "max".into(),
+        memory: 64 << 20,
+        smp: 1,
+        images: vec![Image::describe(Role::Kernel, "demo", "", bytes)],
+        append: String::new(),
+        shift: DEFAULT_SHIFT,
+        rtc: Rtc { base: RtcBase::Date(0), clock: RtcClock::Host },
+        seed: 5,
+        no_reboot: true,
+    };
+    let (file, args) = ("demo".to_owned(), String::new());
+    let image = LoadedImage { role: Role::Kernel, file, args, bytes: bytes.to_vec() };
+    let images = Images(vec![image]);
+    let mut log = Vec::new();
+    let header = Header::new(config.clone(), Spacing { steps: 20, memory: 22, idle: None });
+    let writer = Writer::begin(&mut log, &header).unwrap();
+    let machine = build::pc(&config, &images).unwrap();
+    let mut runner = Runner::new(machine, true, Some(header.checkpoints));
+    let mut typist = Typist { printed: 0, lines: vec![(40, b"hello\n"), (400, b"world\n"), (900, b"\n")] };
+    Recorder::new(&mut runner, &mut typist, Some(writer)).run(u64::MAX).unwrap();
+    let recording = Arc::new(Recording::read(&log[..]).unwrap());
+    let make = Arc::new(move || build::pc(&config, &images));
+    Timeline::new(recording, make, Options::default()).unwrap()
+}
+
+/// A digest of the whole machine.
+fn whole(t: &mut Timeline<Pc>) -> (u64, u64) {
+    let machine = t.machine();
+    let mut memory = xxhash_rust::xxh3::Xxh3::new();
+    memory.update(machine.mem.bytes());
+    (digest::of_state(&machine.state), memory.digest())
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 20) % n.max(1)
+    }
+}
+
+#[test]
+fn any_walk_ends_in_the_same_states() {
+    let mut straight = demo();
+    let end = straight.end();
+    let mut random = Random(11);
+    let mut moments: Vec<u64> = (0..12).map(|_| random.below(end + 1)).chain([0, 1, end]).collect();
+    moments.sort_unstable();
+    let mut expected = Vec::new();
+    for &m in &moments {
+        assert_eq!(straight.seek(m, &mut ()).unwrap(), Why::Reached);
+        expected.push((m, whole(&mut straight)));
+    }
+    let mut walker = demo();
+    for round in 0..120 {
+        if random.below(3) == 0 {
+            let steps = random.below(4000) as i64 - 2000;
+            walker.step(steps, &mut ()).unwrap();
+            continue;
+        }
+        let (m, digest) = expected[random.below(expected.len() as u64) as usize];
+        walker.seek(m, &mut ()).unwrap();
+        assert_eq!(whole(&mut walker), digest, "round {round}, step {m}");
+    }
+}
+
+#[test]
+fn backward_finds_what_forward_passed() {
+    let mut t = demo();
+    let end = t.end();
+    t.seek(end / 3, &mut ()).unwrap();
+    let pc = t.machine().state.board.cpus()[0].linear_pc();
+    let breakpoint = Condition { execute: vec![pc], ..Condition::default() };
+    let mut all = Vec::new();
+    let mut note = |m: Match| {
+        all.push(m.icount());
+        true
+    };
+    t.collect(&breakpoint, 0, end, &mut (), &mut note).unwrap();
+    assert!(all.contains(&(end / 3)), "the instruction where it stood");
+    let shown: Vec<u64> = all.iter().rev().copied().take(40).collect();
+    t.seek(end, &mut ()).unwrap();
+    for &at in &shown {
+        assert!(matches!(t.backward(&breakpoint, 0, &mut ()).unwrap(), Why::Hit(h) if h.icount == at));
+        assert_eq!((t.icount(), t.machine().state.board.cpus()[0].linear_pc()), (at, pc));
+    }
+    for &at in shown.iter().rev().skip(1) {
+        assert!(matches!(t.forward(&breakpoint, u64::MAX, &mut ()).unwrap(), Why::Hit(h) if h.icount == at));
+        assert_eq!(t.icount(), at);
+    }
+}
+
+#[test]
+fn watchpoints_find_every_store() {
+    let mut t = demo();
+    let end = t.end();
+    t.seek(end / 2, &mut ()).unwrap();
+    let sp = t.machine().state.board.cpus()[0].regs[4];
+    let stack = Watched { addr: sp & !7, len: 8, read: false, write: true };
+    let condition = Condition { memory: vec![stack], ..Condition::default() };
+    let found = t.last_match(&condition, 0, end / 2, &mut ()).unwrap();
+    let Searched::Found(Match::Hit(hit)) = found else { panic!("{found:?}") };
+    let value = |t: &mut Timeline<Pc>, at| {
+        t.seek(at, &mut ()).unwrap();
+        t.machine().mem.value(sp & !7, 8)
+    };
+    let after = value(&mut t, hit.icount + 1);
+    assert_eq!(after, value(&mut t, end / 2), "the last store made what is there");
+    let mut n = 0;
+    t.collect(&condition, 0, end / 2, &mut (), &mut |m| {
+        n += usize::from(m.icount() <= hit.icount);
+        m.icount() <= hit.icount
+    })
+    .unwrap();
+    assert!(n > 0);
+}
+
+#[test]
+fn a_write_branches_and_stays() {
+    let mut t = demo();
+    let end = t.end();
+    t.seek(end / 2, &mut ()).unwrap();
+    let before = whole(&mut t);
+    t.write(Input::WriteRegister { cpu: 0, name: "r15".into(), value: 0x1234 });
+    t.write(Input::WriteMemory { addr: 0x1000, bytes: vec![1, 2, 3] });
+    assert!(t.branched());
+    assert_eq!(t.icount(), end / 2);
+    let written = whole(&mut t);
+    assert_ne!(before, written);
+    t.step(1000, &mut ()).unwrap();
+    let on = whole(&mut t);
+    t.step(-2000, &mut ()).unwrap();
+    t.seek(end / 2, &mut ()).unwrap();
+    assert_eq!(whole(&mut t), written);
+    t.step(1000, &mut ()).unwrap();
+    assert_eq!(whole(&mut t), on);
+}
