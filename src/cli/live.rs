@@ -39,7 +39,8 @@ fn live(a: &MachineArgs, output: Option<&Path>) -> Done {
         not_an_image(output, &config)?;
     }
     let session = Session { a, config: &config, input, serial, output };
-    with_machine(&config, images, session).map_err(|e| e.to_string())?
+    let engine = options::engine(a.engine.as_deref())?;
+    with_machine(&config, images, engine, session).map_err(|e| e.to_string())?
 }
 
 /// A recording must not overwrite what it is made from.
@@ -101,7 +102,7 @@ impl Visit for Session<'_> {
         // The terminal is as before from here on.
         drop(host);
         if a.stats {
-            super::replay::print_stats(at.icount, watch);
+            super::replay::print_stats(at.icount, watch, &runner.machine.counters());
         }
         let Ended { at, reason } = result.map_err(|e| {
             let kept = "stopped; the recording up to there is valid";

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::machine::board::Board;
-use crate::machine::build;
+use crate::machine::build::{self, EngineKind};
 use crate::machine::config::{BuildError, Images, Kind, MachineConfig};
 use crate::machine::toy::Toy;
 pub use crate::timeline::Make;
@@ -16,23 +16,24 @@ pub trait Visit {
     fn visit<B: Board>(self, machine: Machine<B>, make: Make<B>) -> Self::Out;
 }
 
-/// Builds the machine and visits it.
+/// Builds the machine, to run on `engine`, and visits it.
 ///
 /// # Errors
 /// [`BuildError`] when it cannot be built.
 pub fn with_machine<V: Visit>(
     config: &MachineConfig,
     images: Images,
+    engine: EngineKind,
     visit: V,
 ) -> Result<V::Out, BuildError> {
     match config.machine {
         Kind::Toy => with(Toy::build, config, images, visit),
-        Kind::Pc => with(build::pc, config, images, visit),
+        Kind::Pc => with(move |c, i| build::pc(c, i, engine), config, images, visit),
     }
 }
 
 fn with<B: Board, V: Visit>(
-    build: fn(&MachineConfig, &Images) -> Result<Machine<B>, BuildError>,
+    build: impl Fn(&MachineConfig, &Images) -> Result<Machine<B>, BuildError> + Send + Sync + 'static,
     config: &MachineConfig,
     images: Images,
     visit: V,

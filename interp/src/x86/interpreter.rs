@@ -34,6 +34,11 @@ pub trait Blocks {
 
     /// Stores dropped decoded blocks: [`Cache::dropped`] or a new [`Cache::generation`] tells which.
     fn dropped(&mut self, cache: &mut Cache);
+
+    /// See [`Control::counters`].
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// Executes decoded instructions one by one.
@@ -370,6 +375,10 @@ impl<B: Blocks> Control for Driver<B> {
 
     fn probes(&mut self) -> &mut Probes {
         &mut self.probes
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.blocks.counters()
     }
 }
 

@@ -427,6 +427,24 @@ impl Blocks for Compiled {
         }
     }
 
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        let s = Stats { handed: self.ctx.handed, ..self.stats };
+        vec![
+            ("blocks compiled", s.blocks),
+            ("instructions compiled", s.instructions),
+            ("bytes of code", s.bytes),
+            ("blocks dropped", s.dropped),
+            ("flushes", s.flushes),
+            ("steps in compiled code", s.steps),
+            ("of those, handed to the interpreter", s.handed),
+            ("exits for the budget", s.exits[0]),
+            ("exits for unknown direct targets", s.exits[1]),
+            ("exits for unknown indirect targets", s.exits[2]),
+            ("exits after an instruction of the interpreter", s.exits[3]),
+            ("blocks interpreted", s.interpreted),
+        ]
+    }
+
     fn dropped(&mut self, cache: &mut Cache) {
         if self.generation != cache.generation {
             self.generation = cache.generation;
