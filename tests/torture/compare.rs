@@ -22,6 +22,9 @@ pub trait Run: Sync {
     fn stops(&self) -> &[u64];
 }
 
+/// Timers that fire in a guest's sleep before it is woken by other means.
+const NAPS: u32 = 30;
+
 /// A snapshot of a side.
 struct Saved {
     icount: u64,
@@ -57,7 +60,8 @@ impl Source for Clock {
 
 impl<'a> Side<'a> {
     pub fn new(run: &'a dyn Run, profile: &Profile) -> Self {
-        let machine = run.machine(profile.engine());
+        let mut machine = run.machine(profile.engine());
+        machine.skip_idle = false;
         let end = run.stops().last().copied().unwrap_or(0);
         let mut marks = Vec::new();
         if profile.restore {
@@ -127,17 +131,22 @@ impl<'a> Side<'a> {
     }
 
     fn advance(&mut self, step: u64) {
+        let (mut idle, mut since) = (0, self.icount());
         while self.ended.is_none() {
-            let before = self.icount();
             let pause = self.machine.run(step, &mut Clock);
             self.outputs.append(&mut self.machine.take_outputs());
+            if self.icount() != since {
+                (idle, since) = (0, self.icount());
+            }
             match pause {
                 Pause::Limit => return,
-                Pause::Idle(_) => {
-                    // Asleep for ever: woken, if anything can.
-                    self.machine.inject(&Input::Nmi, &mut Clock);
-                    if self.machine.run(self.icount() + 1, &mut Clock) != Pause::Limit && self.icount() == before {
-                        self.ended = Some("asleep for ever".to_owned());
+                Pause::Idle(next) => {
+                    idle += 1;
+                    match next {
+                        Some(deadline) if idle < NAPS => self.machine.warp_to(deadline),
+                        _ if idle > 2 * NAPS => self.ended = Some("asleep for ever".to_owned()),
+                        // No timer wakes it.
+                        _ => self.machine.inject(&Input::Nmi, &mut Clock),
                     }
                 }
                 Pause::Probed => {
