@@ -75,6 +75,11 @@ impl<B: Blocks + Default> Driver<B> {
         Self::default()
     }
 
+    /// An engine that runs blocks in this way.
+    pub fn with(blocks: B) -> Self {
+        Self { blocks, ..Self::default() }
+    }
+
 }
 
 impl<B: Blocks> Driver<B> {

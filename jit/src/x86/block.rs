@@ -10,6 +10,7 @@ use super::emit::Asm;
 use super::flags::flag::ALL;
 use super::flags::State;
 use super::int::{self, Plan};
+use super::sse;
 use dejavm_interp::x86::cache::Block;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
@@ -56,6 +57,8 @@ pub struct Shared {
     pub exit: usize,
     /// Goes on at the guest address RAX.
     pub indirect: usize,
+    /// Loads XMM registers and MXCSR. Sets ZF if it could. Clobbers RAX.
+    pub load_sse: usize,
 }
 
 /// Why compiled code was left: the low byte of what it returns.
@@ -133,6 +136,8 @@ pub struct Compiler<'a> {
     pub base: usize,
     /// Jumps to other blocks.
     pub pending: Vec<Pending>,
+    /// Where XMM registers have to be loaded: label, where to go on, and where if they cannot be.
+    pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel)>,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
     first_info: u32,
@@ -179,6 +184,7 @@ pub fn compile(
         shared,
         base,
         pending: Vec::new(),
+        loads: Vec::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -213,7 +219,9 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         let same = ins.len() == usize::from(op.len) && ins.code() as u16 == op.code;
         let next = rip.wrapping_add(op.len.into());
         let plan = if same && src.model.supports(&ins) {
-            int::plan(&ins, op, src.long).or_else(|| branch::plan(&ins, op, src.long))
+            int::plan(&ins, op, src.long)
+                .or_else(|| branch::plan(&ins, op, src.long))
+                .or_else(|| sse::plan(&ins, op, src.long))
         } else {
             None
         };
@@ -270,6 +278,7 @@ impl Compiler<'_> {
         self.slow = None;
         match s.plan {
             Some(_) if branch::is_last(&s.ins) => self.branch(s),
+            Some(_) if sse::plan(&s.ins, &s.op, self.long).is_some() => self.sse(s),
             Some(_) => self.integer(s),
             None => {
                 let info = self.info(s, rest);
@@ -316,6 +325,12 @@ impl Compiler<'_> {
     }
 
     fn finish_cold(&mut self) {
+        for (label, back, slow) in std::mem::take(&mut self.loads) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.asm.push(0xe8);
+            self.distance(self.shared.load_sse);
+            dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
+        }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);
             self.call_run_op(cold.info);

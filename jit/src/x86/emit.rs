@@ -75,6 +75,11 @@ fn modrm(asm: &mut Asm, w: bool, bytes: u8, opcode: &[u8], reg: u8, rm: Rm) {
     }
 }
 
+/// An instruction whose prefix, if it has one, is there already; REX comes between.
+pub fn encode(asm: &mut Asm, w: bool, opcode: &[u8], reg: u8, rm: Rm) {
+    modrm(asm, w, 0, opcode, reg, rm);
+}
+
 /// An instruction of one opcode byte, or two after 0F, whose lowest bit is the width: clear for bytes.
 pub fn sized(asm: &mut Asm, size: u8, opcode: &[u8], reg: u8, rm: Rm) {
     if size == 2 {

@@ -311,7 +311,7 @@ impl Compiler<'_> {
     }
 
     /// A host register that holds a guest register: its own, or RAX.
-    fn source(&mut self, size: u8, guest: u8) -> u8 {
+    pub fn source(&mut self, size: u8, guest: u8) -> u8 {
         match home(guest % 20) {
             Rm::Reg(r) if !high(guest) => r,
             _ => {

@@ -84,6 +84,12 @@ impl Compiler<'_> {
 
     /// RDX = where the memory operand of `size` bytes lies in the host. Clobbers RAX, RCX, EFLAGS.
     pub fn operand(&mut self, op: &Op, next: u64, size: u8, access: Access) {
+        self.linear(op, next);
+        self.translate(size, access);
+    }
+
+    /// RAX = the linear address of the memory operand. Clobbers RCX and EFLAGS.
+    pub fn linear(&mut self, op: &Op, next: u64) {
         self.effective(op, next);
         if self.long {
             match op.seg {
@@ -92,7 +98,6 @@ impl Compiler<'_> {
                 _ => {}
             }
         }
-        self.translate(size, access);
     }
 
     /// RDX = where the `size` bytes at linear address RAX lie in the host. Clobbers RCX, EFLAGS.

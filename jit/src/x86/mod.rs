@@ -13,6 +13,7 @@ pub mod int;
 pub mod links;
 pub mod mem;
 pub mod regs;
+pub mod sse;
 
 use crate::code::CodeMemory;
 use block::{Code as HostCode, OpInfo, Shared, Source, exit};
@@ -373,7 +374,7 @@ impl Compiled {
     ) -> Ran {
         let before = ex.left;
         let targets = self.targets[usize::from(long)].address();
-        let reason = entry::enter(&self.shared, &mut self.ctx, ex, &self.infos, targets, code);
+        let reason = entry::enter(&self.shared, &mut self.ctx, ex, &self.infos, targets, long, code);
         self.stats.steps += before - ex.left;
         let number = (reason >> 8) as usize;
         self.stats.exits[(reason & 3) as usize] += 1;

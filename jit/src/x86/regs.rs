@@ -75,6 +75,16 @@ pub struct Ctx {
     pub exec: u64,
     /// The table of [`super::block::OpInfo`]s.
     pub infos: u64,
+    /// The guest's XMM registers, in the CPU.
+    pub vectors: u64,
+    /// MXCSR of the guest, unless it is loaded.
+    pub mxcsr: u32,
+    /// MXCSR of the host.
+    pub host_mxcsr: u32,
+    /// Where XMM registers and MXCSR are, see [`super::sse`].
+    pub fp: u8,
+    /// The mode that the code is compiled for.
+    pub long: bool,
     /// Set by `run_op` when it ends the stay in compiled code.
     pub result: Option<Ran>,
     /// Instructions that compiled code handed to the interpreter.
@@ -101,6 +111,10 @@ field! {
     BUDGET: budget,
     RUN_OP: run_op,
     RIP: rip,
+    VECTORS: vectors,
+    MXCSR: mxcsr,
+    HOST_MXCSR: host_mxcsr,
+    FP: fp,
 }
 
 /// Offset of a guest register's place in [`Ctx`] from RBP.
