@@ -79,7 +79,11 @@ fn demo(smp: usize, seed: u64) -> Case<Pc> {
     let mut log = Vec::new();
     let header = Header::new(config.clone(), SPACING);
     let writer = Writer::begin(&mut log, &header).unwrap();
-    let mut runner = Runner::new(build::pc(&config, &images, EngineKind::default()).unwrap(), false, Some(header.checkpoints));
+    let mut runner = Runner::new(
+        build::pc(&config, &images, EngineKind::default()).unwrap(),
+        false,
+        Some(header.checkpoints),
+    );
     let mut script = Script { rate: 1, ..Script::new(seed, true, 12) };
     Recorder::new(&mut runner, &mut script, Some(writer)).run(2_000_000).unwrap();
     let recording = Arc::new(Recording::read(&log[..]).unwrap());
@@ -316,8 +320,10 @@ fn linux_walks_and_searches() {
         let config = recording.header.machine.clone();
         let images = files::find(&config, &recording.images, &file, None).unwrap();
         std::fs::remove_file(&file).unwrap();
-        let case =
-            Case { recording: Arc::new(recording), make: Arc::new(move || build::pc(&config, &images, EngineKind::default())) };
+        let case = Case {
+            recording: Arc::new(recording),
+            make: Arc::new(move || build::pc(&config, &images, EngineKind::default())),
+        };
         walk(&case, 21, 12, 2000, &[1 << 30, 64 << 20]);
         let mut exceptions = Vectors::default();
         exceptions.insert(14);
