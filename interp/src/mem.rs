@@ -511,3 +511,46 @@ impl Memory {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_follows_the_memory_map() {
+        let mut mem = Memory::new(0x4000).unwrap();
+        let region = |start, offset| Region { start, len: 0x1000, offset, writable: true };
+        mem.set_regions(vec![region(0, 0)]).unwrap();
+        mem.set_watches(&[Watch { addr: 0x2ff8, len: 16, read: false, write: true }]);
+        assert!(mem.watched_on_bus(0x2ff0, 16, true) && mem.watched_on_bus(0x3007, 1, true));
+        assert!(!mem.watched_on_bus(0x2ff0, 8, true) && !mem.watched_on_bus(0x3008, 1, true));
+        assert!(!mem.watched_on_bus(0x3000, 1, false), "loads are not watched");
+        for offset in [0x1000, 0x3000] {
+            let epoch = mem.epoch();
+            mem.set_regions(vec![region(0, 0), region(0x2000, offset)]).unwrap();
+            assert_ne!(mem.epoch(), epoch);
+            mem.write(0x2ff0, &[7; 16]);
+            let touches = mem.take_touches();
+            assert_eq!(
+                touches.iter().map(|t| (t.addr, t.offset, t.len)).collect::<Vec<_>>(),
+                [(0x2ff8, offset + 0xff8, 8)]
+            );
+            assert_eq!(mem.attrs(offset) & attr::WATCH, attr::WATCH);
+            assert!(!mem.watched_on_bus(0x2ff8, 8, true) && mem.watched_on_bus(0x3000, 8, true));
+        }
+        assert_eq!(mem.attrs(0x1000) & attr::WATCH, 0, "the old place is free");
+        mem.set_watches(&[]);
+        assert_eq!(mem.attrs(0x3000) & attr::WATCH, 0);
+    }
+
+    #[test]
+    fn a_long_store_is_told_in_parts() {
+        let mut mem = Memory::new(0x4000).unwrap();
+        let all = Region { start: 0, len: 0x4000, offset: 0, writable: true };
+        mem.set_regions(vec![all]).unwrap();
+        mem.set_watches(&[Watch { addr: 0xffc, len: 20, read: false, write: true }]);
+        mem.write(0xff0, &[1; 64]);
+        let touches: Vec<_> = mem.take_touches().iter().map(|t| (t.addr, t.len)).collect();
+        assert_eq!(touches, [(0xffc, 4), (0x1000, 8), (0x1008, 8)]);
+    }
+}

@@ -2,7 +2,8 @@
 
 use super::args::VerifyArgs;
 use super::machines::{Make, Visit, with_machine};
-use super::replay::{again, print_stats, progress_bar, say_cut, verdict};
+use super::progress::progress_bar;
+use super::replay::{again, print_stats, say_cut, verdict};
 use super::{Done, open, options};
 use crate::host::clock::Stopwatch;
 use crate::host::console::warn;
@@ -55,7 +56,8 @@ impl Visit for Session<'_> {
         let bar = progress_bar(recording.last().icount);
         let watch = Stopwatch::start();
         let progress = |steps| bar.iter().for_each(|bar| bar.inc(steps));
-        let verified = check(recording, &make, a.jobs.into(), &progress).map_err(|e| format!("{name}: {e}"))?;
+        let verified =
+            check(recording, &make, a.jobs.into(), &progress).map_err(|e| format!("{name}: {e}"))?;
         if let Some(bar) = &bar {
             bar.finish_and_clear();
         }

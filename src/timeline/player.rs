@@ -18,6 +18,8 @@ pub struct Player<B: Board> {
     backing: Arc<dyn Backing>,
     /// Where the pages were captured or restored last.
     since: u64,
+    /// No restoration failed half way.
+    whole: bool,
 }
 
 impl<B: Board> Player<B> {
@@ -49,7 +51,7 @@ impl<B: Board> Player<B> {
 
     fn of(runner: Runner<B>, tape: Arc<Tape>, held: Held, backing: Arc<dyn Backing>) -> Self {
         let pages = Pages::new(&runner.machine.mem, held);
-        Self { replayer: Replayer::new(runner, tape), pages, backing, since: 0 }
+        Self { replayer: Replayer::new(runner, tape), pages, backing, since: 0, whole: true }
     }
 
     /// Steps since power-on.
@@ -77,10 +79,11 @@ impl<B: Board> Player<B> {
     /// # Errors
     /// When a saved page cannot be read.
     pub fn restore(&mut self, snapshot: &Snapshot<B>) -> Result<(), Error> {
+        self.whole = false;
         let mem = &mut self.replayer.runner.machine.mem;
         self.pages.restore(mem, &snapshot.pages, &*self.backing)?;
         self.replayer.restore(&snapshot.state, &snapshot.tally, &snapshot.cursor);
-        self.since = snapshot.icount();
+        (self.since, self.whole) = (snapshot.icount(), true);
         // In a branch a debugger may have written there after the snapshot was made.
         self.run(snapshot.icount(), &mut ()).map(drop)
     }
@@ -88,7 +91,7 @@ impl<B: Board> Player<B> {
     /// True when it stands at the first moment of its step, as [`Player::run`] leaves it unless the
     /// probes were full or the end was reached.
     pub fn at_first_moment(&self) -> bool {
-        self.look().at_first_moment()
+        self.whole && self.look().at_first_moment()
     }
 
     /// True when it stands at a snapshot in everything, having been restored or captured at the

@@ -162,9 +162,12 @@ impl<B: Board> Timeline<B> {
             self.store.drop_rung(old);
         }
         let here = self.icount();
+        if self.store.at(here).is_some() {
+            return;
+        }
         if here.is_multiple_of(SPACING) {
             self.plant();
-        } else if self.store.at(here).is_none() {
+        } else {
             *rolling = Some(here);
             self.plant_rung();
         }
@@ -371,8 +374,8 @@ impl<B: Board> Timeline<B> {
         let mut order = Order { texts: texts.into_iter().peekable(), found, enough: false };
         let search = Search::new(condition, Keep::Until(BATCH));
         let mut failure = None;
-        if !search.interest.is_empty() {
-            let windows = self.windows_for(condition, window);
+        let windows = self.windows_for(condition, window);
+        if !search.interest.is_empty() && !windows.is_empty() {
             let crew = Crew::new(&self.shop, &mut self.store, &windows);
             let lanes = Lanes::default();
             let mut deliver = || {

@@ -177,3 +177,80 @@ impl<B: Clone> Store<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::demo;
+    use super::*;
+
+    #[test]
+    fn what_was_written_stays_known_when_snapshots_go() {
+        let mut t = demo();
+        let end = t.end();
+        for i in 1..=8 {
+            t.seek(end * i / 8, &mut ()).unwrap();
+            t.plant();
+        }
+        // As searches under way hold them.
+        let held: Vec<Arc<Snapshot<_>>> = t.store.all.values().cloned().collect();
+        let before: Vec<(u64, usize)> = held.iter().map(|s| (s.since, s.written.len())).collect();
+        for gone in held.iter().skip(1).step_by(2) {
+            t.store.remove(gone.icount());
+        }
+        let left: Vec<u64> = t.store.icounts().collect();
+        assert!(left.len() < held.len());
+        for pair in left.windows(2) {
+            let next = t.store.at(pair[1]).unwrap();
+            assert!(next.since <= pair[0]);
+            let between = held.iter().filter(|s| s.icount() > pair[0] && s.icount() <= pair[1]);
+            for frame in between.flat_map(|s| &s.written) {
+                assert!(t.store.may_have_written((pair[0], pair[1]), &[*frame]));
+            }
+        }
+        let after: Vec<(u64, usize)> = held.iter().map(|s| (s.since, s.written.len())).collect();
+        assert_eq!(before, after, "what a search holds does not change under it");
+    }
+
+    #[test]
+    fn an_account_with_a_hole_says_nothing() {
+        let mut t = demo();
+        t.seek(30_000, &mut ()).unwrap();
+        let like = |icount, since, written: &[u32]| {
+            let mut s = (**t.store.before(0).unwrap()).clone();
+            (s.state.icount, s.since, s.written) = (icount, since, written.to_vec());
+            Arc::new(s)
+        };
+        let mut store = Store::default();
+        for s in [like(0, 0, &[]), like(100, 0, &[1]), like(200, 150, &[2]), like(300, 200, &[3])] {
+            store.add(s);
+        }
+        assert!(!store.may_have_written((200, 300), &[1, 2]) && store.may_have_written((200, 300), &[3]));
+        store.remove(100);
+        assert!(store.may_have_written((0, 200), &[9]), "nothing is known of steps 100 to 150");
+        store.remove(200);
+        assert!(store.may_have_written((0, 300), &[9]));
+        assert!(!store.may_have_written((150, 300), &[1]) && store.may_have_written((150, 300), &[2]));
+    }
+
+    #[test]
+    fn rungs_are_few_and_the_first_and_saved_snapshots_stay() {
+        let mut t = demo();
+        t.seek(50_000, &mut ()).unwrap();
+        let first = t.store.before(0).unwrap().clone();
+        let like = |icount| {
+            let mut s = (*first).clone();
+            s.state.icount = icount;
+            Arc::new(s)
+        };
+        let mut store = Store::default();
+        store.add(first.clone());
+        store.add_saved(like(500));
+        for i in 0..1000 {
+            store.add_rung(like(1_000_000 - i * 1000), 1_000_000 - i * 1000);
+        }
+        assert_eq!(store.len(), RUNGS + 2);
+        assert!(store.at(1000).is_some(), "those near the place stay");
+        store.thin(0, 0, || 1);
+        assert_eq!(store.icounts().collect::<Vec<_>>(), [0, 500]);
+    }
+}
