@@ -91,6 +91,12 @@ fn index_and_save_every() {
     for jobs in ["1", "2", "3"] {
         assert_eq!(expect(0, &["verify", &saving, "--jobs", jobs]).0, serial);
     }
+    // Nothing is saved where the guest ended its run.
+    let (ends, there) = (dir.file("ends"), dir.file("there"));
+    expect(0, &toy(&["--append", "quit=8388608", "-o", &ends, "--save-every", "4M"]));
+    expect(0, &["index", &ends, "--every", "4M", "-o", &there]);
+    assert!(bytes(&ends) == bytes(&there));
+    assert_eq!(json(&there)["saved_snapshots"]["count"], 1);
     // In place, twice, and out again.
     let original = bytes(&plain);
     expect(0, &["index", &plain, "--every", "4M"]);
@@ -99,7 +105,7 @@ fn index_and_save_every() {
     expect(0, &["index", &plain, "--remove"]);
     assert!(bytes(&plain) == original);
     let left = std::fs::read_dir(&dir.0).unwrap().count();
-    assert_eq!(left, 4, "no temporary files");
+    assert_eq!(left, 6, "no temporary files");
 }
 
 #[test]
