@@ -70,7 +70,8 @@ fn json(path: &str) -> serde_json::Value {
 #[test]
 fn index_and_save_every() {
     let dir = Folder::new("index");
-    let (plain, saving, copy, packed) = (dir.file("plain"), dir.file("saving"), dir.file("copy"), dir.file("p"));
+    let (plain, saving, copy, packed) =
+        (dir.file("plain"), dir.file("saving"), dir.file("copy"), dir.file("p"));
     let run = ["--append", "say quit=50000000"];
     expect(0, &toy(&[&run[..], &["-o", &plain]].concat()));
     expect(0, &toy(&[&run[..], &["-o", &saving, "--save-every", "4M"]].concat()));
@@ -190,12 +191,16 @@ fn branches_go_on_live() {
     refused(&["record", "--from", &format!("{file}@8000001"), "-o", &new], &["ends at step 8000000"]);
     refused(&["record", "--from", &format!("{new}@end"), "-o", &second], &["powered off", "nothing goes on"]);
     let end = read(&new).last().icount;
-    refused(&["record", "--from", &format!("{new}@{end}"), "-o", &second], &["powered off", "nothing goes on"]);
+    refused(
+        &["record", "--from", &format!("{new}@{end}"), "-o", &second],
+        &["powered off", "nothing goes on"],
+    );
     refused(&["record", "--from", "x", "-o", &new], &["--from x", "FILE@ICOUNT"]);
     refused(&["record", "--from", &format!("{file}@1.5"), "-o", &new], &["FILE@ICOUNT"]);
     refused(&["record", "--from", &format!("{file}@0"), "-o", &file], &["another name"]);
     refused(&["record", "--from", &format!("{file}@0"), "-o", &new, "--memory", "8M"], &["--memory"]);
     refused(&["record", "--from", &format!("{file}@0"), "-o", &new, "--no-reboot"], &["--no-reboot"]);
+    refused(&["record", "--from", &format!("{file}@0"), "-o", &new, "--gdb", "0"], &["--gdb"]);
     assert!(read(&new).ending == Ending::Whole, "refused before it was touched");
 }
 
