@@ -67,7 +67,9 @@ impl Client {
                 self.seen.extend(&buffer[..n]);
                 true
             }
-            Err(e) => matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted),
+            Err(e) => {
+                matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+            }
         }
     }
 
@@ -109,7 +111,9 @@ impl Client {
         while answer != b"OK" {
             assert!(answer.starts_with(b"O"), "monitor {command}: {}", answer.escape_ascii());
             let digits = std::str::from_utf8(&answer[1..]).unwrap();
-            text.extend((0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()));
+            text.extend(
+                (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()),
+            );
             answer = self.answer();
         }
         String::from_utf8_lossy(&text).into_owned()
@@ -167,8 +171,22 @@ fn number(r: &mut Random) -> String {
 
 fn command(r: &mut Random) -> String {
     const WORDS: [&str; 16] = [
-        "when", "help", "info replay", "info", "checkpoint", "seek end", "seek 0", "seek 50%", "back", "forward",
-        "back 7", "forward 100", "seek", "seek 18446744073709551616", "last", "no such",
+        "when",
+        "help",
+        "info replay",
+        "info",
+        "checkpoint",
+        "seek end",
+        "seek 0",
+        "seek 50%",
+        "back",
+        "forward",
+        "back 7",
+        "forward 100",
+        "seek",
+        "seek 18446744073709551616",
+        "last",
+        "no such",
     ];
     match r.below(4) {
         0 => format!("seek {}", r.below(300_000)),
@@ -203,8 +221,11 @@ fn body(r: &mut Random, writes: bool) -> Vec<u8> {
         21 => format!("qRcmd,{}", hex(command(r).as_bytes())),
         22 => format!("H{}{a}", ['g', 'c', 'x'][r.below(3) as usize]),
         23 => format!("T{a}"),
-        24 => ["qfThreadInfo", "qsThreadInfo", "qC", "qAttached", "qOffsets", "qTStatus"][r.below(6) as usize].into(),
-        25 => ["vMustReplyEmpty", "QStartNoAckMode", "!", "QThreadEvents:1", "vKill;1", "R00"][r.below(6) as usize]
+        24 => ["qfThreadInfo", "qsThreadInfo", "qC", "qAttached", "qOffsets", "qTStatus"]
+            [r.below(6) as usize]
+            .into(),
+        25 => ["vMustReplyEmpty", "QStartNoAckMode", "!", "QThreadEvents:1", "vKill;1", "R00"]
+            [r.below(6) as usize]
             .into(),
         26 => format!("qThreadExtraInfo,{a}"),
         27 => format!("Qqemu.PhyMemMode:{}", r.below(3)),
@@ -227,7 +248,8 @@ fn mutate(r: &mut Random, body: &mut Vec<u8>) {
             1 => body.truncate(at),
             2 => body.insert(at, r.below(256) as u8),
             3 if at < body.len() => drop(body.remove(at)),
-            4 => body.insert(at, *[b'}', b'*', b',', b':', b';', b'=', b'-', 0].get(r.below(8) as usize).unwrap()),
+            4 => body
+                .insert(at, *[b'}', b'*', b',', b':', b';', b'=', b'-', 0].get(r.below(8) as usize).unwrap()),
             _ => {
                 let tail = body[at..].to_vec();
                 body.extend(tail);
@@ -381,7 +403,8 @@ fn peers_that_go_away() {
     let guest = Guest::new("gdb-fuzz-gone");
     let mut server = guest.server();
     let before = moments(&mut Client::polite(&server));
-    for bytes in [&b""[..], b"$", b"$m1000", b"$g#6", b"+$g#67", b"\x03", b"$c#63", b"$bc#c5", b"$?#3f$?#3f"] {
+    for bytes in [&b""[..], b"$", b"$m1000", b"$g#6", b"+$g#67", b"\x03", b"$c#63", b"$bc#c5", b"$?#3f$?#3f"]
+    {
         let mut client = Client::new(&server);
         client.send(bytes);
         drop(client);

@@ -40,7 +40,9 @@ const LONG: Form = Form {
 
 fn boot(guest: &str, form: &Form) {
     if cfg!(debug_assertions) {
-        skipped(&format!("gdb on {guest}: this build is not optimised: cargo test --release --test gdb_linux"));
+        skipped(&format!(
+            "gdb on {guest}: this build is not optimised: cargo test --release --test gdb_linux"
+        ));
         return;
     }
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/build").join(guest);

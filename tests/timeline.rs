@@ -9,7 +9,7 @@ mod common;
 use common::{Random, SPACING, Script, config, record};
 use dejavm::host::files;
 use dejavm::machine::board::Board;
-use dejavm::machine::build;
+use dejavm::machine::build::{self, EngineKind};
 use dejavm::machine::config::{Image, Images, Kind, LoadedImage, MachineConfig, Role};
 use dejavm::machine::pc::Pc;
 use dejavm::machine::toy::Toy;
@@ -79,11 +79,11 @@ fn demo(smp: usize, seed: u64) -> Case<Pc> {
     let mut log = Vec::new();
     let header = Header::new(config.clone(), SPACING);
     let writer = Writer::begin(&mut log, &header).unwrap();
-    let mut runner = Runner::new(build::pc(&config, &images).unwrap(), false, Some(header.checkpoints));
+    let mut runner = Runner::new(build::pc(&config, &images, EngineKind::default()).unwrap(), false, Some(header.checkpoints));
     let mut script = Script { rate: 1, ..Script::new(seed, true, 12) };
     Recorder::new(&mut runner, &mut script, Some(writer)).run(2_000_000).unwrap();
     let recording = Arc::new(Recording::read(&log[..]).unwrap());
-    Case { recording, make: Arc::new(move || build::pc(&config, &images)) }
+    Case { recording, make: Arc::new(move || build::pc(&config, &images, EngineKind::default())) }
 }
 
 /// A digest of the whole machine.
@@ -151,7 +151,7 @@ fn searches<B: Board>(case: &Case<B>, conditions: &[Condition], seed: u64, round
             let (condition, matches) = (&conditions[i], &reference[i]);
             // Borders at hits, beside them, and anywhere.
             let hit = |r: &mut Random| matches[r.below(matches.len() as u64) as usize].icount();
-            let mut border = |r: &mut Random| match r.below(4) {
+            let border = |r: &mut Random| match r.below(4) {
                 0 => hit(r),
                 1 => (hit(r) + 1).min(end),
                 _ => r.below(end + 1),
@@ -284,7 +284,7 @@ fn demo_searches() {
             let cpu = &t.machine().state.board.cpus()[0];
             let (pc, sp) = (cpu.linear_pc(), cpu.regs[4]);
             conditions.push(Condition { execute: vec![pc], ..Condition::default() });
-            let stack = t.machine().state.board.translate(0, &t.machine().mem, sp).unwrap_or(sp);
+            let stack = t.look().state.board.translate(0, &t.look().mem, sp).unwrap_or(sp);
             let watched = Watched { addr: stack & !7, len: 8, read: true, write: true };
             conditions.push(Condition { memory: vec![watched], execute: vec![pc], ..Condition::default() });
         }
@@ -317,7 +317,7 @@ fn linux_walks_and_searches() {
         let images = files::find(&config, &recording.images, &file, None).unwrap();
         std::fs::remove_file(&file).unwrap();
         let case =
-            Case { recording: Arc::new(recording), make: Arc::new(move || build::pc(&config, &images)) };
+            Case { recording: Arc::new(recording), make: Arc::new(move || build::pc(&config, &images, EngineKind::default())) };
         walk(&case, 21, 12, 2000, &[1 << 30, 64 << 20]);
         let mut exceptions = Vectors::default();
         exceptions.insert(14);

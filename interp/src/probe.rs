@@ -163,12 +163,15 @@ pub struct Probes {
     /// The boundary at which breakpoints were looked at last: not twice, and not where a run that
     /// begins at a breakpoint starts.
     looked: u64,
+    /// Counts changes of the interest.
+    version: u64,
 }
 
 impl Default for Probes {
     fn default() -> Self {
         let (interest, keep) = (Interest::default(), Keep::Last);
-        Self { interest, active: false, pages: 0, keep, hits: Vec::new(), looked: u64::MAX }
+        let hits = Vec::new();
+        Self { interest, active: false, pages: 0, keep, hits, looked: u64::MAX, version: 0 }
     }
 }
 
@@ -183,7 +186,14 @@ impl Probes {
         self.interest = interest;
         self.keep = keep;
         self.hits.clear();
+        self.version += 1;
         self.looked = start.unwrap_or(u64::MAX);
+    }
+
+    /// Changes whenever something else is looked for.
+    #[inline]
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// True when anything is looked for.

@@ -78,7 +78,7 @@ pub struct MachineArgs {
     /// Debug console (ports 0xe9, 0x402): none, stderr, file:PATH
     #[arg(long, default_value = "none")]
     pub debugcon: String,
-    /// Engine: interp
+    /// Engine: interp or jit
     #[arg(long)]
     pub engine: Option<String>,
     /// Virtual nanoseconds of a step, as a power of two: 0 to 10, or auto
@@ -184,7 +184,7 @@ const NOT_FROM: [&str; 17] = [
 pub struct InputArgs {
     /// The recording
     pub file: PathBuf,
-    /// Engine: interp
+    /// Engine: interp or jit
     #[arg(long)]
     pub engine: Option<String>,
     /// Look for the images here instead of under their recorded names

@@ -69,9 +69,10 @@ pub fn record(a: &RecordArgs, from: &str) -> Done {
     }
     let images = files::find(config, &recording.images, path, a.images.as_deref())
         .map_err(|e| format!("{file}: {e}"))?;
+    let engine = options::engine(a.machine.engine.as_deref())?;
     let (input, serial) = console(&a.machine);
     let session = Session { a, recording: &recording, from, file, when, every, input, serial };
-    with_machine(config, images, session).map_err(|e| format!("{file}: {e}"))?
+    with_machine(config, images, engine, session).map_err(|e| format!("{file}: {e}"))?
 }
 
 fn when(text: &str, last: u64) -> Option<When> {
@@ -130,7 +131,7 @@ impl Visit for Session<'_> {
         let result = recorder.run(m.max_icount.unwrap_or(u64::MAX));
         let bytes = recorder.bytes();
         if m.stats {
-            print_stats(player.icount() - here, watch);
+            print_stats(player.icount() - here, watch, &player.look().counters());
         }
         let Ended { at, reason } =
             result.map_err(|e| format!("{}; the recording up to there is valid", wrong(e)))?;

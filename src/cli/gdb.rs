@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// `replay --gdb`: the machine stands at the step `start` when the debugger comes.
 pub fn replay(a: &ReplayArgs, addr: &str, start: u64) -> Done {
-    options::engine(a.input.engine.as_deref())?;
+    let engine = options::engine(a.input.engine.as_deref())?;
     let listener = listen(addr)?;
     let recording = open(&a.input.file)?;
     let name = a.input.file.display().to_string();
@@ -25,7 +25,7 @@ pub fn replay(a: &ReplayArgs, addr: &str, start: u64) -> Done {
     let images = files::find(&config, &recording.images, &a.input.file, a.input.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
     let session = Session { recording: Arc::new(recording), listener, start, name: &name };
-    with_machine(&config, images, session).map_err(|e| format!("{name}: {e}"))?
+    with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
 }
 
 /// Listens where the user wants.

@@ -30,7 +30,7 @@ const LEAST: u64 = 1 << 10;
 
 /// `index`.
 pub fn index(a: &IndexArgs) -> Done {
-    options::engine(a.engine.as_deref())?;
+    let engine = options::engine(a.engine.as_deref())?;
     let every = a.every.as_deref().map_or(Ok(EVERY), |text| every("every", text))?;
     let recording = open(&a.file)?;
     let output = a.output.as_deref().unwrap_or(&a.file);
@@ -48,7 +48,7 @@ pub fn index(a: &IndexArgs) -> Done {
     let session = Session { recording: &recording, output, every, stats: a.stats, name: &name, cancelled };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(a.jobs.into()).build();
     let pool = pool.map_err(|e| format!("--jobs {}: {e}", a.jobs))?;
-    pool.install(|| with_machine(config, images, session)).map_err(|e| format!("{name}: {e}"))?
+    pool.install(|| with_machine(config, images, engine, session)).map_err(|e| format!("{name}: {e}"))?
 }
 
 /// Steps between saved snapshots; `option` is the option's name for messages.
@@ -126,7 +126,7 @@ impl Visit for Session<'_> {
             bar.finish_and_clear();
         }
         if stats {
-            print_stats(replayer.runner.at().icount, watch);
+            print_stats(replayer.runner.at().icount, watch, &replayer.runner.machine.counters());
         }
         if let Outcome::Diverged(d) = outcome {
             eprintln!("dejavm: {name}: {d}{}; nothing was changed", semantics_note(header.semantics));

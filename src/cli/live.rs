@@ -46,7 +46,8 @@ fn live(a: &MachineArgs, output: Option<&Path>, every: Option<u64>) -> Done {
     }
     let faults = options::faults(&a.inject)?;
     let session = Session { a, faults, config: &config, input, serial, output, every };
-    with_machine(&config, images, session).map_err(|e| e.to_string())?
+    let engine = options::engine(a.engine.as_deref())?;
+    with_machine(&config, images, engine, session).map_err(|e| e.to_string())?
 }
 
 /// Where the console's input comes from, and where its output goes.
@@ -128,7 +129,7 @@ impl Visit for Session<'_> {
         // The terminal is as before from here on.
         drop(host);
         if a.stats {
-            super::replay::print_stats(at.icount, watch);
+            super::replay::print_stats(at.icount, watch, &runner.machine.counters());
         }
         let Ended { at, reason } = result.map_err(|e| {
             let kept = "stopped; the recording up to there is valid";

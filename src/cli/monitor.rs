@@ -21,7 +21,7 @@ const PROMPT: &str = "(dejavm) ";
 
 /// A monitor of a recording, which begins at the step `start`.
 pub fn serve(a: &ReplayArgs, addr: &str, start: u64) -> Done {
-    options::engine(a.input.engine.as_deref())?;
+    let engine = options::engine(a.input.engine.as_deref())?;
     let options = options::timeline(&a.time)?;
     let address = match addr {
         "stdio" => None,
@@ -42,7 +42,7 @@ pub fn serve(a: &ReplayArgs, addr: &str, start: u64) -> Done {
     };
     let recording = Arc::new(recording);
     let session = Session { recording, options, symbols, listener, start, name: &name };
-    with_machine(&config, images, session).map_err(|e| format!("{name}: {e}"))?
+    with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
 }
 
 struct Session<'a> {

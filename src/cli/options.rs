@@ -4,6 +4,7 @@ use super::args::{LaterArgs, MachineArgs, TimelineArgs};
 use crate::debug::symbols::Symbols;
 use crate::host::sink::Sink;
 use crate::host::{clock, files};
+use crate::machine::build::EngineKind;
 use crate::machine::config::{
     Arch, CPU_MODELS, DEFAULT_SHIFT, Images, Kind, MachineConfig, Role, Rtc, RtcBase, RtcClock,
 };
@@ -94,15 +95,16 @@ pub fn available(a: &MachineArgs) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses engines that are not there.
+/// The engine of this name.
 ///
 /// # Errors
 /// One line that names the option.
-pub fn engine(name: Option<&str>) -> Result<(), String> {
+pub fn engine(name: Option<&str>) -> Result<EngineKind, String> {
     match name {
-        None | Some("interp") => Ok(()),
-        Some("jit") => Err("--engine jit: not available in this version".to_owned()),
-        Some(other) => Err(format!("--engine {other}: unknown engine (interp)")),
+        None => Ok(EngineKind::default()),
+        Some("interp") => Ok(EngineKind::Interp),
+        Some("jit") => Ok(EngineKind::Jit),
+        Some(other) => Err(format!("--engine {other}: unknown engine (interp, jit)")),
     }
 }
 

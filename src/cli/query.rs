@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// `query`.
 pub fn query(a: &QueryArgs) -> Done {
-    options::engine(a.engine.as_deref())?;
+    let engine = options::engine(a.engine.as_deref())?;
     let options = options::timeline(&a.time)?;
     let symbols = options::symbols(&a.time)?;
     // What is wrong with the question shows before the recording is read.
@@ -32,7 +32,7 @@ pub fn query(a: &QueryArgs) -> Done {
     let config = recording.header.machine.clone();
     let recording = Arc::new(recording);
     let session = Session { recording, options, symbols, ask: &a.ask, json: a.json, name: &name };
-    with_machine(&config, images, session).map_err(|e| format!("{name}: {e}"))?
+    with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
 }
 
 struct Session<'a> {

@@ -42,14 +42,14 @@ pub fn replay(a: &ReplayArgs) -> Done {
 
 /// Replays from the start.
 pub fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bool) -> Done {
-    options::engine(a.engine.as_deref())?;
+    let engine = options::engine(a.engine.as_deref())?;
     let recording = open(&a.file)?;
     let config = &recording.header.machine;
     let name = a.file.display().to_string();
     let images = files::find(config, &recording.images, &a.file, a.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
     let session = Session { recording: &recording, to, sinks, bar, stats: a.stats, report, name: &name };
-    with_machine(config, images, session).map_err(|e| format!("{name}: {e}"))?
+    with_machine(config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
 }
 
 struct Session<'a> {
@@ -84,10 +84,13 @@ impl Watcher for Shown {
 }
 
 /// Prints the speed of a run.
-pub fn print_stats(steps: u64, watch: Stopwatch) {
+pub fn print_stats(steps: u64, watch: Stopwatch, counters: &[(&str, u64)]) {
     let seconds = watch.elapsed().as_secs_f64();
     let speed = steps as f64 / seconds.max(1e-9) / 1e6;
     eprintln!("dejavm: {steps} steps in {seconds:.3} s, {speed:.1} million a second");
+    for (name, n) in counters {
+        eprintln!("dejavm: {name}: {n}");
+    }
 }
 
 impl Visit for Session<'_> {
@@ -110,7 +113,7 @@ impl Visit for Session<'_> {
         }
         drop(shown);
         if stats {
-            print_stats(at.icount, watch);
+            print_stats(at.icount, watch, &replayer.runner.machine.counters());
         }
         if outcome == Outcome::Cut {
             say_cut(name, recording, at.icount);

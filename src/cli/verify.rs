@@ -18,7 +18,6 @@ use crate::timeline::verify::{Verified, verify as check};
 /// `verify`.
 pub fn verify(a: &VerifyArgs) -> Done {
     if a.jobs > 1 {
-        options::engine(a.input.engine.as_deref())?;
         let recording = open(&a.input.file)?;
         if !recording.saved.is_empty()
             && let Some(status) = parallel(a, &recording)?
@@ -31,6 +30,7 @@ pub fn verify(a: &VerifyArgs) -> Done {
 
 /// Verifies over saved snapshots; none when that cannot be done.
 fn parallel(a: &VerifyArgs, recording: &Recording) -> Result<Option<u8>, String> {
+    let engine = options::engine(a.input.engine.as_deref())?;
     let name = a.input.file.display().to_string();
     let config = &recording.header.machine;
     let images = files::find(config, &recording.images, &a.input.file, a.input.images.as_deref())
@@ -38,7 +38,7 @@ fn parallel(a: &VerifyArgs, recording: &Recording) -> Result<Option<u8>, String>
     let pool = rayon::ThreadPoolBuilder::new().num_threads(a.jobs.into()).build();
     let pool = pool.map_err(|e| format!("--jobs {}: {e}", a.jobs))?;
     let session = Session { a, recording, name: &name };
-    pool.install(|| with_machine(config, images, session)).map_err(|e| format!("{name}: {e}"))?
+    pool.install(|| with_machine(config, images, engine, session)).map_err(|e| format!("{name}: {e}"))?
 }
 
 struct Session<'a> {
@@ -69,7 +69,7 @@ impl Visit for Session<'_> {
             }
         };
         if a.input.stats {
-            print_stats(at, watch);
+            print_stats(at, watch, &[]);
         }
         if outcome == Outcome::Cut {
             say_cut(name, recording, at);

@@ -175,6 +175,11 @@ impl<B: Board> Machine<B> {
         self.engine.probes().set(interest, keep, None);
     }
 
+    /// What the engine did so far.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.engine.counters()
+    }
+
     /// Takes what the probes noted, oldest first.
     pub fn take_hits(&mut self) -> Vec<Hit> {
         self.engine.probes().take()

@@ -72,12 +72,12 @@ pub(super) fn demo() -> Timeline<Pc> {
     let mut log = Vec::new();
     let header = Header::new(config.clone(), Spacing { steps: 20, memory: 22, idle: None });
     let writer = Writer::begin(&mut log, &header).unwrap();
-    let machine = build::pc(&config, &images).unwrap();
+    let machine = build::pc(&config, &images, build::EngineKind::default()).unwrap();
     let mut runner = Runner::new(machine, true, Some(header.checkpoints));
     let mut typist = Typist { printed: 0, lines: vec![(40, b"hello\n"), (400, b"world\n"), (900, b"\n")] };
     Recorder::new(&mut runner, &mut typist, Some(writer)).run(u64::MAX).unwrap();
     let recording = Arc::new(Recording::read(&log[..]).unwrap());
-    let make = Arc::new(move || build::pc(&config, &images));
+    let make = Arc::new(move || build::pc(&config, &images, build::EngineKind::default()));
     Timeline::new(recording, make, Options::default()).unwrap()
 }
 

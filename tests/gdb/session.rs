@@ -113,7 +113,14 @@ impl Drop for Server {
 
 /// Runs a script of tests/gdb in a debugger on a symbol file; every test in it must pass.
 /// Returns what it printed.
-pub fn drive(gdb: &str, server: &mut Server, elf: &str, script: &str, more: &[(&str, &str)], limit: Duration) {
+pub fn drive(
+    gdb: &str,
+    server: &mut Server,
+    elf: &str,
+    script: &str,
+    more: &[(&str, &str)],
+    limit: Duration,
+) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gdb").join(script);
     let mut child = Command::new(gdb)
         .args(["-nx", "-batch", "-x", path.to_str().unwrap(), elf])
