@@ -161,6 +161,11 @@ impl<B: Board> Replayer<B> {
         }
     }
 
+    /// True when the end that the guest made was reached: nothing goes on from here.
+    pub fn at_end(&self) -> bool {
+        self.cursor.event > self.tape.open_end().0
+    }
+
     /// Does what a debugger wrote at the moment that was reached. True when there was something.
     fn written_here(&mut self, watcher: &mut dyn Watcher) -> Step<bool> {
         let at = self.runner.at();
