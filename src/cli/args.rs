@@ -155,8 +155,21 @@ pub struct RecordArgs {
 
 /// The options that say what machine it is.
 const MACHINE: [&str; 15] = [
-    "arch", "machine", "cpu", "memory", "smp", "kernel", "initrd", "module", "append", "bios", "shift", "rtc",
-    "seed", "no_reboot", "drive",
+    "arch",
+    "machine",
+    "cpu",
+    "memory",
+    "smp",
+    "kernel",
+    "initrd",
+    "module",
+    "append",
+    "bios",
+    "shift",
+    "rtc",
+    "seed",
+    "no_reboot",
+    "drive",
 ];
 
 /// What finds the recording and its images.

@@ -66,8 +66,8 @@ pub fn record(a: &RecordArgs, from: &str) -> Done {
     if a.output.canonicalize().is_ok_and(|o| path.canonicalize().is_ok_and(|f| f == o)) {
         return Err(format!("{file}: the new recording needs another name"));
     }
-    let images =
-        files::find(config, &recording.images, path, a.images.as_deref()).map_err(|e| format!("{file}: {e}"))?;
+    let images = files::find(config, &recording.images, path, a.images.as_deref())
+        .map_err(|e| format!("{file}: {e}"))?;
     let (input, serial) = console(&a.machine);
     let session = Session { a, recording: &recording, from, file, when, every, input, serial };
     with_machine(config, images, session).map_err(|e| format!("{file}: {e}"))?
@@ -188,7 +188,8 @@ impl Session<'_> {
         let start = start.unwrap_or(&power_on);
         let besides = power_on.pages.differing(&start.pages);
         let (here, since) = (player.icount(), start.icount());
-        let saver = every.map(|every| Saver::from(every, here, format, power_on.pages.keys(), since, besides));
+        let saver =
+            every.map(|every| Saver::from(every, here, format, power_on.pages.keys(), since, besides));
         Ok(Ok((player, saver)))
     }
 }

@@ -55,7 +55,8 @@ impl Visit for Session<'_> {
         let bar = progress_bar(recording.last().icount);
         let watch = Stopwatch::start();
         let progress = |steps| bar.iter().for_each(|bar| bar.inc(steps));
-        let verified = check(recording, &make, a.jobs.into(), &progress).map_err(|e| format!("{name}: {e}"))?;
+        let verified =
+            check(recording, &make, a.jobs.into(), &progress).map_err(|e| format!("{name}: {e}"))?;
         if let Some(bar) = &bar {
             bar.finish_and_clear();
         }

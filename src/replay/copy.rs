@@ -62,7 +62,11 @@ pub fn images<W: Write>(recording: &Recording, writer: &mut Writer<W>) -> std::i
 ///
 /// # Errors
 /// What either file answers.
-pub fn all<W: Write>(recording: &Recording, from: &dyn Backing, writer: &mut Writer<W>) -> std::io::Result<()> {
+pub fn all<W: Write>(
+    recording: &Recording,
+    from: &dyn Backing,
+    writer: &mut Writer<W>,
+) -> std::io::Result<()> {
     let mut copier = Copier::new(recording);
     for saved in &recording.saved {
         copier.up_to(saved.records, writer)?;

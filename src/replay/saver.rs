@@ -44,13 +44,27 @@ impl Saver {
         for frame in mem.take_dirty(Account::Snapshots) {
             last[frame as usize] = key(bytes(mem, frame));
         }
-        Self { every, next: every, format: saved::format_of(&machine.state), last, since: 0, besides: Vec::new() }
+        Self {
+            every,
+            next: every,
+            format: saved::format_of(&machine.state),
+            last,
+            since: 0,
+            besides: Vec::new(),
+        }
     }
 
     /// Saves at the multiples of `every` steps after `here`, of a machine that was put there:
     /// `power_on` says what its frames held at power-on (see [`key`]), the account of what was
     /// written begins at `since`, and before that at most the frames `besides` changed.
-    pub fn from(every: u64, here: u64, format: u64, power_on: Vec<u64>, since: u64, besides: Vec<u32>) -> Self {
+    pub fn from(
+        every: u64,
+        here: u64,
+        format: u64,
+        power_on: Vec<u64>,
+        since: u64,
+        besides: Vec<u32>,
+    ) -> Self {
         let next = (here / every + 1).saturating_mul(every);
         Self { every, next, format, last: power_on, since, besides }
     }

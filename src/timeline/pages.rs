@@ -207,7 +207,9 @@ impl Pages {
         frames.dedup();
         for some in frames.chunks(AHEAD) {
             match read(some, target, backing) {
-                Ok(pages) => some.iter().zip(&pages).for_each(|(&frame, page)| mem.restore_frame(frame, page)),
+                Ok(pages) => {
+                    some.iter().zip(&pages).for_each(|(&frame, page)| mem.restore_frame(frame, page))
+                }
                 Err(e) => {
                     // Some hold the one, some the other: all stay on the account.
                     for &either in &frames {
@@ -228,7 +230,11 @@ fn read(frames: &[u32], map: &PageMap, backing: &dyn Backing) -> Result<Vec<[u8;
         let mut bytes = [0; PAGE];
         map.get(frame).read(backing, &mut bytes).map(|()| bytes)
     };
-    if frames.len() < AHEAD { frames.iter().map(read).collect() } else { frames.par_iter().map(read).collect() }
+    if frames.len() < AHEAD {
+        frames.iter().map(read).collect()
+    } else {
+        frames.par_iter().map(read).collect()
+    }
 }
 
 fn is_zero(bytes: &[u8; PAGE]) -> bool {
