@@ -25,6 +25,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Replay a recording against every checkpoint; exit 0 only if all hold
     Verify(VerifyArgs),
+    /// Ask a recording's history: who wrote this, when was that executed
+    Query(QueryArgs),
     /// Compare two recordings
     Diff(DiffArgs),
     /// Show what a recording is of
@@ -116,11 +118,11 @@ pub struct MachineArgs {
 /// Options of commands that attach a debugger.
 #[derive(Args, Clone, Debug)]
 pub struct LaterArgs {
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Wait for gdb: PORT (of this host), HOST:PORT or unix:PATH; port 0 is any free one
+    #[arg(long, value_name = "ADDR")]
     pub gdb: Option<String>,
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Monitor for replay: stdio, PORT, HOST:PORT or unix:PATH
+    #[arg(long, value_name = "ADDR")]
     pub monitor: Option<String>,
     /// (not available yet)
     #[arg(long, hide = true)]
@@ -193,9 +195,9 @@ pub struct InputArgs {
 pub struct ReplayArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Stop at this step, or at the end
-    #[arg(long, value_name = "ICOUNT|end", default_value = "end")]
-    pub to: String,
+    /// Stop at this step, or at the end; a debugger begins there, and at the start if not told
+    #[arg(long, value_name = "ICOUNT|end")]
+    pub to: Option<String>,
     /// Where the first serial port's output goes: stdio, none, file:PATH
     #[arg(long, default_value = "stdio")]
     pub serial: String,
@@ -203,7 +205,43 @@ pub struct ReplayArgs {
     #[arg(long, default_value = "none")]
     pub debugcon: String,
     #[command(flatten)]
+    pub time: TimelineArgs,
+    #[command(flatten)]
     pub later: LaterArgs,
+}
+
+/// How to move in a recording's time.
+#[derive(Args, Clone, Debug)]
+pub struct TimelineArgs {
+    /// Memory that snapshots may hold: bytes with K, M or G; a bare number is mebibytes
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub snapshot_memory: String,
+    /// Threads for searches; as many as the host has if not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Names for addresses: ELF file or System.map; OFFSET is added to its addresses (repeatable)
+    #[arg(long, value_name = "FILE[@OFFSET]")]
+    pub symbols: Vec<String>,
+}
+
+/// `query`.
+#[derive(Args, Debug)]
+pub struct QueryArgs {
+    /// The recording
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub ask: crate::debug::query::Ask,
+    /// Print one JSON object a row
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub time: TimelineArgs,
+    /// Engine: interp
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
 }
 
 /// `verify`.

@@ -2,7 +2,8 @@
 
 use super::args::IndexArgs;
 use super::machines::{Make, Visit, with_machine};
-use super::replay::{Shown, print_stats, progress_bar};
+use super::progress::progress_bar;
+use super::replay::{Shown, print_stats};
 use super::{Done, open, options};
 use crate::host::clock::Stopwatch;
 use crate::host::console;

@@ -5,19 +5,22 @@ use super::args::{MachineArgs, RecordArgs, RunArgs};
 use super::index::every;
 use super::machines::{Make, Visit, with_machine};
 use super::options;
+use crate::debug::gdb::live::{Napping, Running};
 use crate::host::clock::Stopwatch;
 use crate::host::files::plain;
 use crate::host::live::{Host, Input};
 use crate::host::sink::Sinks;
+use crate::host::socket::Listener;
 use crate::machine::Machine;
 use crate::machine::board::Board;
-use crate::machine::config::{MachineConfig, RtcBase, RtcClock};
+use crate::machine::config::{Arch, MachineConfig, RtcBase, RtcClock};
 use crate::replay::log::{Header, Spacing, Writer};
 use crate::replay::record::EndReason;
 use crate::replay::recorder::{Ended, Outside, Recorder};
 use crate::replay::runner::Runner;
 use crate::replay::saver::Saver;
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 /// `run`: without recording.
@@ -77,6 +80,7 @@ impl Visit for Session<'_> {
     fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
         let Self { a, config, input, serial, output, every } = self;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
+        let listener = a.later.gdb.as_deref().map(super::gdb::listen).transpose()?;
         let date = match (config.rtc.base, config.rtc.clock) {
             (RtcBase::Date(date), RtcClock::Host) => Some(date),
             _ => None,
@@ -107,8 +111,14 @@ impl Visit for Session<'_> {
         let saver = every.map(|every| Saver::new(every, &mut machine));
         let mut runner = Runner::new(machine, config.no_reboot, output.map(|_| spacing));
         let watch = Stopwatch::start();
-        let mut recorder = Recorder::new(&mut runner, &mut host, log).saving(saver);
-        let result = recorder.run(a.max_icount.unwrap_or(u64::MAX));
+        let max = a.max_icount.unwrap_or(u64::MAX);
+        let mut napping = Napping(&mut host);
+        let outside: &mut dyn Outside = if listener.is_some() { &mut napping } else { napping.0 };
+        let mut recorder = Recorder::new(&mut runner, outside, log).saving(saver);
+        let result = match &listener {
+            Some(listener) => debugged(&mut recorder, listener, max, config.arch)?,
+            None => recorder.run(max),
+        };
         let bytes = recorder.bytes();
         let at = runner.at();
         // The terminal is as before from here on.
@@ -129,6 +139,22 @@ impl Visit for Session<'_> {
         }
         Ok(status(&reason))
     }
+}
+
+/// Runs under a debugger.
+fn debugged<B: Board, W: Write>(
+    recorder: &mut Recorder<'_, B, W>,
+    listener: &Listener,
+    max: u64,
+    arch: Arch,
+) -> Result<std::io::Result<Ended>, String> {
+    let mut running = Running::new(recorder, max);
+    let left = super::gdb::debug(listener, &mut running, arch);
+    let ended = running.ended();
+    left?;
+    // A debugger that kills the machine stops the run.
+    let reason = ended.unwrap_or(Ok(EndReason::Stopped));
+    Ok(reason.and_then(|reason| recorder.finish(reason)))
 }
 
 /// The exit status of a run that ended like this.

@@ -6,12 +6,16 @@
 mod args;
 mod branch;
 mod demo;
+mod gdb;
 mod index;
 mod info;
 mod live;
 mod machines;
+mod monitor;
 mod options;
 mod pack;
+mod progress;
+mod query;
 mod replay;
 mod verify;
 
@@ -38,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Record(a) => live::record(a),
         Command::Replay(a) => replay::replay(a),
         Command::Verify(a) => verify::verify(a),
+        Command::Query(a) => query::query(a),
         Command::Diff(a) => info::diff(a),
         Command::Info(a) => info::info(a),
         Command::Dump(a) => info::dump(a),

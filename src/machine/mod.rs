@@ -132,11 +132,18 @@ impl<B: Board> Machine<B> {
                 let ns = deadline.since(self.state.now());
                 budget = budget.min(ns.div_ceil(1 << self.state.shift));
             }
+            let pc = self.state.board.pc(index);
+            if self.engine.probes().turn_begins(self.state.icount, index, pc) {
+                return Pause::Probed;
+            }
             let clock = self.state.clock();
             let Exit { steps, stop } =
                 self.state.board.run(&mut self.engine, index, &mut self.mem, source, clock, budget);
             self.state.icount += steps;
             self.first_moment |= steps > 0;
+            if steps > 0 {
+                self.engine.probes().turn_ends(self.state.icount - 1, index, pc);
+            }
             if self.state.board.cpus() > 1 {
                 self.state.turn.left -= steps;
             }

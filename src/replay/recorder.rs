@@ -109,8 +109,8 @@ pub struct Recorder<'a, B: Board, W: Write> {
     interrupted: bool,
 }
 
-/// What one round of the loop came to.
-type Round = std::io::Result<Option<EndReason>>;
+/// What one round of the loop came to: the reason if the run is to end.
+pub type Round = std::io::Result<Option<EndReason>>;
 
 impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     /// A run of a machine at power-on, its log begun.
@@ -138,15 +138,22 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     /// # Errors
     /// What the log's file answers; what was written before is a valid recording.
     pub fn run(&mut self, max_icount: u64) -> std::io::Result<Ended> {
-        let mut reason = loop {
+        let reason = loop {
             if let Some(reason) = self.round(max_icount)? {
                 break reason;
             }
         };
+        self.finish(reason)
+    }
+
+    /// Ends the run where it stands.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn finish(&mut self, mut reason: EndReason) -> std::io::Result<Ended> {
         // The end is at a settled moment, as everything in the log.
-        let here = self.runner.at().icount;
         if !reason.by_guest()
-            && let Event::End(by_guest) = self.with_source(|runner, source| runner.advance(here, source))?
+            && let Some(by_guest) = self.settle()?
         {
             reason = by_guest;
         }
@@ -167,13 +174,36 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
         self.log.as_ref().map_or(0, Writer::bytes)
     }
 
-    fn round(&mut self, max_icount: u64) -> Round {
+    /// The machine and its digests.
+    pub fn runner(&mut self) -> &mut Runner<B> {
+        self.runner
+    }
+
+    /// The machine and its digests, to look at.
+    pub fn look(&self) -> &Runner<B> {
+        self.runner
+    }
+
+    /// Takes in what has arrived from the live world, without a step.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn take_in(&mut self) -> Round {
         while let Some(live) = self.outside.poll() {
             if let Some(reason) = self.arrived(live)? {
                 return Ok(Some(reason));
             }
         }
-        if let Some(reason) = self.feed_serial(false)? {
+        self.feed_serial(false)
+    }
+
+    /// Takes in what has arrived, and runs on for a while, at most to `max_icount` steps. Answers
+    /// the reason if the run is to end.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn round(&mut self, max_icount: u64) -> Round {
+        if let Some(reason) = self.take_in()? {
             return Ok(Some(reason));
         }
         let icount = self.runner.at().icount;
@@ -285,9 +315,30 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
         }
     }
 
-    fn inject(&mut self, input: Input) -> Round {
+    /// Makes the moment a settled one: timers that are due fire, a checkpoint that is due is taken.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn settle(&mut self) -> Round {
         let here = self.runner.at().icount;
-        if let Event::End(reason) = self.with_source(|runner, source| runner.advance(here, source))? {
+        loop {
+            match self.with_source(|runner, source| runner.advance(here, source))? {
+                Event::Checkpoint(c) => {
+                    self.put(&Record::Checkpoint(c))?;
+                    self.end_frame()?;
+                }
+                Event::End(reason) => return Ok(Some(reason)),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// Injects and records an input.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn inject(&mut self, input: Input) -> Round {
+        if let Some(reason) = self.settle()? {
             return Ok(Some(reason));
         }
         if self.log.is_some() {
