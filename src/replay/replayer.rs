@@ -90,6 +90,9 @@ pub struct Replayer<B: Board> {
     to: u64,
 }
 
+/// Virtual nanoseconds (18 minutes) without a step after which a branch is over.
+const ASLEEP: u64 = 1 << 40;
+
 /// Ends the replay in the middle of something.
 type Step<T> = Result<T, Outcome>;
 
@@ -260,9 +263,14 @@ impl<B: Board> Replayer<B> {
             Some(_) if self.tape.checked() => return Err(Outcome::Cut),
             Some(last) => last.icount,
         };
+        let mut asleep = self.runner.at();
         loop {
             let event = self.advance(self.to.min(last));
             self.show(watcher);
+            let at = self.runner.at();
+            if at.icount > asleep.icount {
+                asleep = at;
+            }
             match event {
                 Event::Limit if self.to > last => return Err(Outcome::Cut),
                 Event::Limit => return Err(Outcome::Reached),
@@ -270,6 +278,10 @@ impl<B: Board> Replayer<B> {
                 Event::Probed => return Err(Outcome::Probed),
                 Event::End(reason) => return Err(Outcome::End(reason)),
                 Event::Idle(None) => return Err(Outcome::End(EndReason::Halted)),
+                // Timers fire, but nothing wakes it.
+                Event::Idle(_) if at.warp - asleep.warp > ASLEEP => {
+                    return Err(Outcome::End(EndReason::Halted));
+                }
                 Event::Idle(Some(deadline)) => self.runner.machine.warp_to(deadline),
             }
         }
