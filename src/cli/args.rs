@@ -33,6 +33,8 @@ pub enum Command {
     Dump(FileArgs),
     /// Copy a recording with the images that it needs inside
     Pack(PackArgs),
+    /// Save snapshots in a recording, so that it opens anywhere at once
+    Index(IndexArgs),
 }
 
 /// The machine, and how to run it.
@@ -140,7 +142,35 @@ pub struct RecordArgs {
     /// The recording to write
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+    /// Save a snapshot in the recording each N steps, with K, M or G (powers of 1024)
+    #[arg(long, value_name = "N")]
+    pub save_every: Option<String>,
+    /// Go on from a moment of another recording, with its machine: FILE@ICOUNT, FILE@P% or FILE@end
+    #[arg(long, value_name = "FILE@ICOUNT", conflicts_with_all = MACHINE)]
+    pub from: Option<String>,
+    /// With --from: look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR", requires = "from")]
+    pub images: Option<PathBuf>,
 }
+
+/// The options that say what machine it is.
+const MACHINE: [&str; 15] = [
+    "arch",
+    "machine",
+    "cpu",
+    "memory",
+    "smp",
+    "kernel",
+    "initrd",
+    "module",
+    "append",
+    "bios",
+    "shift",
+    "rtc",
+    "seed",
+    "no_reboot",
+    "drive",
+];
 
 /// What finds the recording and its images.
 #[derive(Args, Debug)]
@@ -181,7 +211,7 @@ pub struct ReplayArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Threads to use; a recording without snapshots needs one
+    /// Threads to use, from one saved snapshot to the next; a recording without any needs one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: u16,
 }
@@ -222,4 +252,32 @@ pub struct PackArgs {
     /// Look for the images here instead of under their recorded names
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
+}
+
+/// `index`.
+#[derive(Args, Debug)]
+pub struct IndexArgs {
+    /// The recording; replaced by the new file when that is whole
+    pub file: PathBuf,
+    /// Steps between saved snapshots, with K, M or G (powers of 1024); 32M if not given
+    #[arg(long, value_name = "N")]
+    pub every: Option<String>,
+    /// Write the new file here and leave the recording as it is
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Take saved snapshots out instead
+    #[arg(long, conflicts_with = "every")]
+    pub remove: bool,
+    /// Threads that pack pages
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: u16,
+    /// Engine: interp
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Print steps a second at the end
+    #[arg(long)]
+    pub stats: bool,
 }

@@ -2,6 +2,7 @@
 
 use super::Done;
 use super::args::{MachineArgs, RecordArgs, RunArgs};
+use super::index::every;
 use super::machines::{Make, Visit, with_machine};
 use super::options;
 use crate::host::clock::Stopwatch;
@@ -15,36 +16,46 @@ use crate::replay::log::{Header, Spacing, Writer};
 use crate::replay::record::EndReason;
 use crate::replay::recorder::{Ended, Outside, Recorder};
 use crate::replay::runner::Runner;
+use crate::replay::saver::Saver;
 use std::fs::File;
 use std::path::Path;
 
 /// `run`: without recording.
 pub fn run(a: &RunArgs) -> Done {
-    live(&a.machine, None)
+    live(&a.machine, None, None)
 }
 
 /// `record`.
 pub fn record(a: &RecordArgs) -> Done {
-    live(&a.machine, Some(&a.output))
+    if let Some(from) = &a.from {
+        return super::branch::record(a, from);
+    }
+    let every = a.save_every.as_deref().map(|text| every("save-every", text)).transpose()?;
+    live(&a.machine, Some(&a.output), every)
 }
 
-fn live(a: &MachineArgs, output: Option<&Path>) -> Done {
+fn live(a: &MachineArgs, output: Option<&Path>, every: Option<u64>) -> Done {
     let (config, images) = options::machine(a)?;
-    let (input, serial) = match a.serial.as_deref() {
-        None => (Input::Terminal, "stdio"),
-        Some("stdio") => (Input::Stdin, "stdio"),
-        Some(other) => (Input::None, other),
-    };
+    let (input, serial) = console(a);
     if let Some(output) = output {
         not_an_image(output, &config)?;
     }
-    let session = Session { a, config: &config, input, serial, output };
+    let session = Session { a, config: &config, input, serial, output, every };
     let engine = options::engine(a.engine.as_deref())?;
     with_machine(&config, images, engine, session).map_err(|e| e.to_string())?
 }
 
+/// Where the console's input comes from, and where its output goes.
+pub fn console(a: &MachineArgs) -> (Input, &str) {
+    match a.serial.as_deref() {
+        None => (Input::Terminal, "stdio"),
+        Some("stdio") => (Input::Stdin, "stdio"),
+        Some(other) => (Input::None, other),
+    }
+}
+
 /// A recording must not overwrite what it is made from.
-fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
+pub fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
     let Ok(output) = output.canonicalize() else { return Ok(()) };
     match config.images.iter().find(|i| Path::new(&i.file).canonicalize().is_ok_and(|p| p == output)) {
         Some(image) => Err(format!("{}: is the {}, not overwritten", image.file, image.role)),
@@ -58,13 +69,14 @@ struct Session<'a> {
     input: Input,
     serial: &'a str,
     output: Option<&'a Path>,
+    every: Option<u64>,
 }
 
 impl Visit for Session<'_> {
     type Out = Done;
 
-    fn visit<B: Board>(self, machine: Machine<B>, _: Make<B>) -> Done {
-        let Self { a, config, input, serial, output } = self;
+    fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
+        let Self { a, config, input, serial, output, every } = self;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
         let date = match (config.rtc.base, config.rtc.clock) {
             (RtcBase::Date(date), RtcClock::Host) => Some(date),
@@ -93,9 +105,10 @@ impl Visit for Session<'_> {
             }
             None => None,
         };
+        let saver = every.map(|every| Saver::new(every, &mut machine));
         let mut runner = Runner::new(machine, config.no_reboot, output.map(|_| spacing));
         let watch = Stopwatch::start();
-        let mut recorder = Recorder::new(&mut runner, &mut host, log);
+        let mut recorder = Recorder::new(&mut runner, &mut host, log).saving(saver);
         let result = recorder.run(a.max_icount.unwrap_or(u64::MAX));
         let bytes = recorder.bytes();
         let at = runner.at();
@@ -120,7 +133,7 @@ impl Visit for Session<'_> {
 }
 
 /// The exit status of a run that ended like this.
-fn status(reason: &EndReason) -> u8 {
+pub fn status(reason: &EndReason) -> u8 {
     match reason {
         EndReason::Unimplemented(_) => 1,
         EndReason::Exit(code) => u8::from(*code != 0),

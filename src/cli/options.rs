@@ -75,7 +75,10 @@ pub fn machine(a: &MachineArgs) -> Result<(MachineConfig, Images), String> {
 }
 
 /// Refuses what is not there yet, by name.
-fn available(a: &MachineArgs) -> Result<(), String> {
+///
+/// # Errors
+/// One line that names the option.
+pub fn available(a: &MachineArgs) -> Result<(), String> {
     engine(a.engine.as_deref())?;
     later(&a.later)?;
     let display = a.display.as_deref().filter(|d| *d != "none");
@@ -124,6 +127,19 @@ fn size(text: &str) -> Option<u64> {
         "G" | "g" | "GiB" => 30,
         "T" | "t" | "TiB" => 40,
         "B" => 0,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// A number, with K, M or G.
+pub fn count(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
@@ -210,6 +226,15 @@ mod tests {
         assert_eq!(size("0"), Some(0));
         for bad in ["", "M", "-1M", "12Q", "1.5G", "99999999999999999999", "9999999999999T"] {
             assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(count("32M"), Some(1 << 25));
+        assert_eq!(count("1000"), Some(1000));
+        for bad in ["", "M", "1T", "-1", "0x10", "99999999999G"] {
+            assert_eq!(count(bad), None, "{bad}");
         }
     }
 

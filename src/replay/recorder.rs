@@ -3,6 +3,8 @@
 use super::log::Writer;
 use super::record::{EndReason, Record};
 use super::runner::{Event, Runner};
+use super::saver::Saver;
+use super::tape::Cursor;
 use super::{Input, Moment, Output, Source};
 use crate::machine::board::Board;
 use crate::machine::time::VirtNs;
@@ -68,6 +70,7 @@ pub struct Ended {
 struct LiveSource<'a, W: Write> {
     outside: &'a mut dyn Outside,
     log: Option<&'a mut Writer<W>>,
+    cursor: &'a mut Cursor,
     result: std::io::Result<()>,
 }
 
@@ -77,7 +80,9 @@ impl<W: Write> Source for LiveSource<'_, W> {
         if let Some(log) = &mut self.log
             && self.result.is_ok()
         {
-            self.result = log.put(&Record::HostClock { icount, ns });
+            let record = Record::HostClock { icount, ns };
+            self.cursor.pass(&record);
+            self.result = log.put(&record);
         }
         ns
     }
@@ -97,6 +102,9 @@ pub struct Recorder<'a, B: Board, W: Write> {
     runner: &'a mut Runner<B>,
     outside: &'a mut dyn Outside,
     log: Option<Writer<W>>,
+    saver: Option<Saver>,
+    /// The place after what was recorded so far.
+    cursor: Cursor,
     queues: Vec<Queue>,
     interrupted: bool,
 }
@@ -107,7 +115,22 @@ type Round = std::io::Result<Option<EndReason>>;
 impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     /// A run of a machine at power-on, its log begun.
     pub fn new(runner: &'a mut Runner<B>, outside: &'a mut dyn Outside, log: Option<Writer<W>>) -> Self {
-        Self { runner, outside, log, queues: Vec::new(), interrupted: false }
+        let (saver, cursor) = (None, Cursor::default());
+        Self { runner, outside, log, saver, cursor, queues: Vec::new(), interrupted: false }
+    }
+
+    /// Saves snapshots in the log.
+    #[must_use]
+    pub fn saving(mut self, saver: Option<Saver>) -> Self {
+        self.saver = saver;
+        self
+    }
+
+    /// The machine was put to a moment, and the log holds everything up to there: so much.
+    #[must_use]
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.cursor = cursor;
+        self
     }
 
     /// Runs until the end, at most to `max_icount` steps.
@@ -157,17 +180,30 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
         if icount >= max_icount {
             return Ok(Some(EndReason::MaxIcount));
         }
-        let limit = icount.saturating_add(self.slice()).min(max_icount);
-        match self.with_source(|runner, source| runner.advance(limit, source))? {
-            Event::Limit | Event::Probed => Ok(None),
+        let due = self.saver.as_ref().map_or(u64::MAX, Saver::next);
+        let limit = icount.saturating_add(self.slice()).min(max_icount).min(due);
+        let ended = match self.with_source(|runner, source| runner.advance(limit, source))? {
+            Event::Limit | Event::Probed => None,
             Event::Checkpoint(c) => {
                 self.put(&Record::Checkpoint(c))?;
                 self.end_frame()?;
-                Ok(None)
+                None
             }
-            Event::Idle(next) => self.idle(next),
-            Event::End(reason) => Ok(Some(reason)),
+            Event::Idle(next) => self.idle(next)?,
+            Event::End(reason) => Some(reason),
+        };
+        if ended.is_none() && self.runner.at().icount == due {
+            self.save()?;
         }
+        Ok(ended)
+    }
+
+    /// Saves a snapshot, at the first moment of its step: settled, before any input.
+    fn save(&mut self) -> std::io::Result<()> {
+        if let (Some(saver), Some(log)) = (&mut self.saver, &mut self.log) {
+            log.snapshot(&saver.save(self.runner, &self.cursor))?;
+        }
+        Ok(())
     }
 
     /// Steps until the next look at the live world.
@@ -267,7 +303,8 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
 
     /// Calls `f` with the live source, then shows what was output.
     fn with_source<T>(&mut self, f: impl FnOnce(&mut Runner<B>, &mut dyn Source) -> T) -> std::io::Result<T> {
-        let mut source = LiveSource { outside: self.outside, log: self.log.as_mut(), result: Ok(()) };
+        let (outside, log, cursor) = (&mut *self.outside, self.log.as_mut(), &mut self.cursor);
+        let mut source = LiveSource { outside, log, cursor, result: Ok(()) };
         let value = f(self.runner, &mut source);
         source.result?;
         self.show();
@@ -285,6 +322,7 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     }
 
     fn put(&mut self, record: &Record) -> std::io::Result<()> {
+        self.cursor.pass(record);
         self.log.as_mut().map_or(Ok(()), |log| log.put(record))
     }
 

@@ -70,7 +70,7 @@ pub enum Outcome {
 
 /// Watches a replay.
 pub trait Watcher {
-    /// Something left the machine.
+    /// Something left the machine in the step after `icount`.
     fn output(&mut self, _icount: u64, _output: &Output) {}
     /// The replay has come to this moment.
     fn progress(&mut self, _at: Moment) {}
@@ -130,6 +130,23 @@ impl<B: Board> Replayer<B> {
                     Ok(false) => return Outcome::Reached,
                     Err(outcome) => return outcome,
                 },
+                Err(outcome) => return outcome,
+            }
+        }
+    }
+
+    /// Replays everything that was recorded up to the last moment, but not the end itself: the
+    /// machine could go on.
+    pub fn run_to_last(&mut self, watcher: &mut dyn Watcher) -> Outcome {
+        self.to = u64::MAX;
+        let (events, last) = self.tape.open_end();
+        loop {
+            let event = self.cursor.event;
+            let result = if event < events { self.next(watcher) } else { self.reach(last, watcher) };
+            self.show(watcher);
+            match result {
+                Ok(()) if event >= events && self.cursor.event == event => return Outcome::Reached,
+                Ok(()) => {}
                 Err(outcome) => return outcome,
             }
         }
