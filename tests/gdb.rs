@@ -17,13 +17,13 @@ use dejavm::machine::config::{
 };
 use dejavm::machine::pc::Pc;
 use dejavm::machine::toy::Toy;
+use dejavm::replay::Input;
 use dejavm::replay::log::{Header, Recording, Spacing, Writer};
 use dejavm::replay::record::{EndReason, Record};
 use dejavm::replay::recorder::Recorder;
 use dejavm::replay::replayer::{Outcome, Replayer};
 use dejavm::replay::runner::Runner;
 use dejavm::replay::tape::Tape;
-use dejavm::replay::Input;
 use dejavm::timeline::condition::{Condition, Watched};
 use dejavm::timeline::{Options, Timeline};
 use std::io::{Read, Write};
@@ -107,7 +107,10 @@ impl Client {
     fn greeted(stream: UnixStream) -> Self {
         let mut client = Self::new(stream);
         let features = client.ask("qSupported:multiprocess+;swbreak+;hwbreak+;xmlRegisters=i386");
-        assert!(features.contains("qXfer:features:read+") && features.contains("PacketSize=4000"), "{features}");
+        assert!(
+            features.contains("qXfer:features:read+") && features.contains("PacketSize=4000"),
+            "{features}"
+        );
         assert_eq!(client.ask("QStartNoAckMode"), "OK");
         client.acks = false;
         client
@@ -156,7 +159,9 @@ impl Client {
             }
             let text = String::from_utf8_lossy(&body).into_owned();
             match text.strip_prefix('O') {
-                Some(digits) if text != "OK" => self.console.push_str(&String::from_utf8_lossy(&bytes(digits))),
+                Some(digits) if text != "OK" => {
+                    self.console.push_str(&String::from_utf8_lossy(&bytes(digits)))
+                }
                 _ => return text,
             }
         }
@@ -266,7 +271,12 @@ fn registers_and_description() {
             assert_eq!(c.registers(), expected(&mut truth));
             for (number, register) in layout.registers.iter().enumerate() {
                 let core = truth.machine().state.board.core_of(0);
-                assert_eq!(c.ask(&format!("p{number:x}")), hex(&register.get(&core).unwrap()), "{}", register.name);
+                assert_eq!(
+                    c.ask(&format!("p{number:x}")),
+                    hex(&register.get(&core).unwrap()),
+                    "{}",
+                    register.name
+                );
             }
         }
         assert!(c.ask(&format!("p{:x}", layout.registers.len())).starts_with('E'));
@@ -418,7 +428,9 @@ fn memory_and_its_errors() {
         let mut expected = [0; 0x100];
         truth.machine().mem.read(0x10_0f80, &mut expected);
         assert_eq!(c.ask("m100f80,100"), hex(&expected), "across pages");
-        for bad in ["mffff800000000000,10", "mfffffffffffffff8,10", "M ffff800000000000,1:00", "m100000,ffffffff"] {
+        for bad in
+            ["mffff800000000000,10", "mfffffffffffffff8,10", "M ffff800000000000,1:00", "m100000,ffffffff"]
+        {
             assert!(c.ask(bad).starts_with('E'), "{bad}");
         }
         assert!(c.ask("Mffff800000000000,1:00").starts_with('E'));
@@ -503,12 +515,63 @@ fn garbage_breaks_nothing() {
         assert_eq!(c.answer(), "E07");
         assert_eq!(c.registers(), state);
         let odd = [
-            "m", "m,", "m1", "mx,y", "M", "M0,4:1", "p", "pzz", "P", "P=", "P1", "G", "G00", "Gzz", "Z", "Z0", "Z0,",
-            "Z9,1,1", "Z0,1", "z0,1,1", "Z2,1", "vCont", "vCont;", "vCont;q", "vCont;s", "vCont;s:-1", "vCont;r1:1",
-            "vCont;t", "H", "Hg", "Hgp", "Hc-1", "Hgzz", "T", "Tzz", "qXfer:features:read:", "qSupported",
-            "qXfer:features:read:target.xml:ffffffffffffffff,ffffffffffffffff", "qRcmd,", "qRcmd,zz", "qRcmd,1",
-            "qThreadExtraInfo,", "qThreadExtraInfo,zz", "X", "X0,4:1", "nonsense", "?", "!", "vMustReplyEmpty",
-            "qTStatus", "vFile:setfs:0", "QPassSignals:", "qOffsets", "qC", "QTDP:", "m0,0", "mffffffffffffffff,2",
+            "m",
+            "m,",
+            "m1",
+            "mx,y",
+            "M",
+            "M0,4:1",
+            "p",
+            "pzz",
+            "P",
+            "P=",
+            "P1",
+            "G",
+            "G00",
+            "Gzz",
+            "Z",
+            "Z0",
+            "Z0,",
+            "Z9,1,1",
+            "Z0,1",
+            "z0,1,1",
+            "Z2,1",
+            "vCont",
+            "vCont;",
+            "vCont;q",
+            "vCont;s",
+            "vCont;s:-1",
+            "vCont;r1:1",
+            "vCont;t",
+            "H",
+            "Hg",
+            "Hgp",
+            "Hc-1",
+            "Hgzz",
+            "T",
+            "Tzz",
+            "qXfer:features:read:",
+            "qSupported",
+            "qXfer:features:read:target.xml:ffffffffffffffff,ffffffffffffffff",
+            "qRcmd,",
+            "qRcmd,zz",
+            "qRcmd,1",
+            "qThreadExtraInfo,",
+            "qThreadExtraInfo,zz",
+            "X",
+            "X0,4:1",
+            "nonsense",
+            "?",
+            "!",
+            "vMustReplyEmpty",
+            "qTStatus",
+            "vFile:setfs:0",
+            "QPassSignals:",
+            "qOffsets",
+            "qC",
+            "QTDP:",
+            "m0,0",
+            "mffffffffffffffff,2",
         ];
         for packet in odd {
             let answer = c.ask(packet);
@@ -763,7 +826,8 @@ impl Drop for Program {
 
 /// True when gdb is there; under CI it has to be.
 fn gdb_is_there() -> bool {
-    let there = Command::new("gdb").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
+    let there =
+        Command::new("gdb").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
     assert!(there || std::env::var_os("CI").is_none(), "gdb is not installed");
     if !there {
         eprintln!("skipped: gdb is not installed");
@@ -856,7 +920,8 @@ fn stock_gdb_records() {
     let rest = ["base=2026-01-01,clock=vm", "-o", file.name(), "--gdb", &address];
     let mut program = Program::start(&[&args[..], &rest[..]].concat());
     assert_eq!(program.address(), socket.name());
-    let script = "stepi 100\nset $r15 = 0x1234\nset {int}0x500000 = 77\nprint {int}0x500000\nstepi\ncontinue\n";
+    let script =
+        "stepi 100\nset $r15 = 0x1234\nset {int}0x500000 = 77\nprint {int}0x500000\nstepi\ncontinue\n";
     let text = gdb(socket.name(), script);
     assert!(text.contains("$1 = 77") && text.contains("exited"), "{text}");
     assert!(program.0.wait().unwrap().success());
@@ -867,7 +932,9 @@ fn stock_gdb_records() {
 
 #[test]
 fn bad_addresses_are_refused() {
-    for (addr, word) in [("x", "neither"), ("1:2:3", "brackets"), ("unix:/no/such/dir/s", "/no/such/dir"), ("", "neither")] {
+    for (addr, word) in
+        [("x", "neither"), ("1:2:3", "brackets"), ("unix:/no/such/dir/s", "/no/such/dir"), ("", "neither")]
+    {
         let args = ["run", "--machine", "toy", "--gdb", addr];
         let out = Command::new(DEJAVM).args(args).stdin(Stdio::null()).output().unwrap();
         let text = String::from_utf8_lossy(&out.stderr).into_owned();

@@ -3,7 +3,7 @@
 //! An engine notes a [`Hit`] for everything that an [`Interest`] names, and goes on. It leaves
 //! only when as many hits wait as the probes have room for. Nothing here is visible to the guest.
 
-use crate::mem::{PhysAddr, Touch, Watch};
+use crate::mem::{PAGE_SHIFT, PhysAddr, Touch, Watch};
 
 /// A set of interrupt or exception vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,6 +156,8 @@ pub enum Keep {
 pub struct Probes {
     interest: Interest,
     active: bool,
+    /// The pages of breakpoints: bits of their numbers modulo 64.
+    pages: u64,
     keep: Keep,
     hits: Vec<Hit>,
     /// The boundary at which breakpoints were looked at last: not twice, and not where a run that
@@ -166,7 +168,7 @@ pub struct Probes {
 impl Default for Probes {
     fn default() -> Self {
         let (interest, keep) = (Interest::default(), Keep::Last);
-        Self { interest, active: false, keep, hits: Vec::new(), looked: u64::MAX }
+        Self { interest, active: false, pages: 0, keep, hits: Vec::new(), looked: u64::MAX }
     }
 }
 
@@ -177,6 +179,7 @@ impl Probes {
         interest.execute.sort_unstable();
         interest.execute.dedup();
         self.active = !interest.is_empty();
+        self.pages = interest.execute.iter().fold(0, |bits, a| bits | page_bit(*a));
         self.interest = interest;
         self.keep = keep;
         self.hits.clear();
@@ -200,17 +203,22 @@ impl Probes {
         matches!(self.keep, Keep::Until(n) if self.hits.len() >= n)
     }
 
-    /// True when a breakpoint lies in `len` bytes from `pc` on.
+    /// True when a breakpoint lies in `len` bytes from `pc` on, which are in one page.
     #[inline]
     pub fn breaks_in(&self, pc: u64, len: u64) -> bool {
+        self.pages & page_bit(pc) != 0 && self.first_in(pc, len)
+    }
+
+    fn first_in(&self, pc: u64, len: u64) -> bool {
         let list = &self.interest.execute;
         let i = list.partition_point(|&a| a < pc);
         list.get(i).is_some_and(|a| a - pc < len)
     }
 
     /// Notes that the instruction at `pc` is about to be executed, if there is a breakpoint.
+    #[inline]
     pub fn execute(&mut self, icount: u64, cpu: usize, pc: u64) {
-        if self.looked != icount && self.interest.execute.binary_search(&pc).is_ok() {
+        if self.breaks_in(pc, 1) && self.looked != icount {
             self.looked = icount;
             self.note(Hit { icount, cpu, pc, what: What::Execute });
         }
@@ -238,10 +246,11 @@ impl Probes {
         }
     }
 
-    /// Notes an event other than the execution of an instruction, if it is looked for.
+    /// Notes an event other than the execution of an instruction, if it is looked for or `watched`
+    /// memory is not there.
     #[inline]
-    pub fn event(&mut self, icount: u64, cpu: usize, pc: u64, what: What) {
-        if self.active && self.wants(&what) {
+    pub fn event(&mut self, icount: u64, cpu: usize, pc: u64, what: What, watched: bool) {
+        if self.active && (watched || self.wants(&what)) {
             self.note(Hit { icount, cpu, pc, what });
         }
     }
@@ -290,6 +299,11 @@ impl Probes {
     }
 }
 
+#[inline]
+fn page_bit(pc: u64) -> u64 {
+    1 << (pc >> PAGE_SHIFT & 63)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,10 +337,10 @@ mod tests {
             Keep::Last,
             None,
         );
-        p.event(1, 0, 0, What::Interrupt { vector: 200, software: false });
-        p.event(2, 0, 0, What::Port { port: 0x5e, size: 4, write: false, value: 1 });
-        p.event(3, 0, 0, What::Port { port: 0x65, size: 1, write: false, value: 1 });
-        p.event(3, 0, 0, What::Interrupt { vector: 136, software: false });
+        p.event(1, 0, 0, What::Interrupt { vector: 200, software: false }, false);
+        p.event(2, 0, 0, What::Port { port: 0x5e, size: 4, write: false, value: 1 }, false);
+        p.event(3, 0, 0, What::Port { port: 0x65, size: 1, write: false, value: 1 }, false);
+        p.event(3, 0, 0, What::Interrupt { vector: 136, software: false }, false);
         assert!(!p.full());
         assert_eq!(p.take().iter().map(|h| h.icount).collect::<Vec<_>>(), [2]);
     }

@@ -31,6 +31,18 @@ pub fn with_machine<V: Visit>(
     }
 }
 
+/// What makes machines like those of `make`, with the named engine.
+///
+/// # Errors
+/// When there is no such engine.
+pub fn with_engine<B: Board>(make: &Make<B>, engine: &str) -> Result<Make<B>, String> {
+    match engine {
+        "interp" => Ok(make.clone()),
+        "jit" => Err("engine jit: not available in this version".to_owned()),
+        other => Err(format!("unknown engine '{other}' (interp)")),
+    }
+}
+
 fn with<B: Board, V: Visit>(
     build: fn(&MachineConfig, &Images) -> Result<Machine<B>, BuildError>,
     config: &MachineConfig,

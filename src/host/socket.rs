@@ -37,7 +37,9 @@ impl std::str::FromStr for Address {
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let host = match bare {
             Some(host) => host,
-            None if host.contains(':') => return Err("an IPv6 address goes in brackets: [::1]:1234".to_owned()),
+            None if host.contains(':') => {
+                return Err("an IPv6 address goes in brackets: [::1]:1234".to_owned());
+            }
             None if host.is_empty() => "127.0.0.1",
             None => host,
         };

@@ -274,8 +274,6 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
         budget: u64,
     ) -> Exit {
         self.prepare(index, mem);
-        // What devices did since the last run.
-        self.take_touches(mem, clock.icount, index, cpu.linear_pc());
         // A TLB is large: making one for each run would cost more than many runs do.
         let spare = self.spare.take().unwrap_or_default();
         let mut tlb = std::mem::replace(&mut self.tlbs[index], spare);
@@ -375,10 +373,10 @@ impl Interpreter {
                     None => continue,
                 },
             };
-            if PROBED && Self::at_breakpoint(ex) {
-                return None;
-            }
             let result = if single {
+                if PROBED && Self::at_breakpoint(ex) {
+                    return None;
+                }
                 Self::run_one(cache, tlbs, ex)
             } else {
                 Self::run_blocks::<PROBED>(cache, tlbs, ex)
@@ -452,6 +450,10 @@ impl Interpreter {
         ex: &mut Exec<'_>,
     ) -> Result<Flow, (Trap, Option<Op>)> {
         loop {
+            // Before the code is fetched: that may be a fault, or an access to a device.
+            if PROBED && Self::at_breakpoint(ex) {
+                return Ok(Flow::Next);
+            }
             let block = match Self::code(cache, tlbs, ex).map_err(|t| (t, None))? {
                 Code::Block(block) => block,
                 Code::Once(op) => {

@@ -211,11 +211,10 @@ mod tests {
     fn packets_are_found_in_garbage() {
         let command = |b: &[u8]| Packet::Command(b.to_vec());
         assert_eq!(frame(b"g"), b"$g#67");
-        assert_eq!(packets(b"++junk#00$g#67\x03+$?#3f"), [
-            command(b"$g#67"),
-            Packet::Interrupt,
-            command(b"$?#3f")
-        ]);
+        assert_eq!(
+            packets(b"++junk#00$g#67\x03+$?#3f"),
+            [command(b"$g#67"), Packet::Interrupt, command(b"$?#3f")]
+        );
         assert_eq!(packets(b"$g#68$g#zz$#00"), [Packet::Wrong, Packet::Wrong, command(b"$#00")]);
         assert_eq!(packets(b"$m12,$g#67-"), [command(b"$g#67"), Packet::Again]);
         assert_eq!(packets(b"$g#6"), []);

@@ -128,7 +128,7 @@ impl<B: Board, W: Write> Session for Running<'_, '_, B, W> {
             return self.exited();
         }
         let stop = &mut || control.cancelled();
-        let all = condition.interest(&self.look().mem);
+        let all = condition.interest();
         let Go::Step(cpu) = how else {
             let back = how != Go::Forward;
             let text = "only a recording can be run backwards: 'dejavm record', then 'dejavm replay --gdb'";

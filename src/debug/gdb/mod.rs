@@ -89,8 +89,12 @@ type Failed = GdbStubError<Infallible, Infallible>;
 
 /// Serves one debugger.
 pub fn attend<S: Session>(stream: Stream, session: &mut S, layout: Layout) -> Left {
-    let mut visit =
-        Visit { link: Link::new(stream), last: Vec::new(), acks: true, target: Debuggee::new(session, layout) };
+    let mut visit = Visit {
+        link: Link::new(stream),
+        last: Vec::new(),
+        acks: true,
+        target: Debuggee::new(session, layout),
+    };
     let mut state = visit.fresh();
     loop {
         state = match state {

@@ -110,7 +110,9 @@ impl<B: Board> Session for Replay<'_, B> {
             Go::Forward => timeline.forward(condition, u64::MAX, control),
             Go::Backward => timeline.backward(condition, 0, control),
             Go::Step(_) if one && condition.memory.is_empty() => timeline.step(1, control),
-            Go::Step(_) if one => timeline.forward(&watched(condition, None), here.saturating_add(1), control),
+            Go::Step(_) if one => {
+                timeline.forward(&watched(condition, None), here.saturating_add(1), control)
+            }
             Go::StepBack(_) if one && condition.memory.is_empty() => timeline.step(-1, control),
             Go::StepBack(_) if one && here > 0 => {
                 timeline.backward(&watched(condition, None), here - 1, control)

@@ -314,7 +314,9 @@ impl<S: Session> MultiThreadBase for Debuggee<'_, S> {
         let cpu = self.cpu(tid)?;
         let mut rest = regs.0.as_deref().unwrap_or_default();
         for number in 0..self.layout.together {
-            let Some((bytes, tail)) = rest.split_at_checked(self.layout.registers[number].bytes) else { break };
+            let Some((bytes, tail)) = rest.split_at_checked(self.layout.registers[number].bytes) else {
+                break;
+            };
             rest = tail;
             if self.register(cpu, number)? != bytes {
                 self.set_register(cpu, number, bytes)?;

@@ -312,7 +312,14 @@ impl Description {
         }
     }
 
-    fn register(&mut self, name: &'static str, register: inspect::Register, bits: u32, kind: &str, group: &str) {
+    fn register(
+        &mut self,
+        name: &'static str,
+        register: inspect::Register,
+        bits: u32,
+        kind: &str,
+        group: &str,
+    ) {
         let _ = write!(self.xml, "<reg name=\"{name}\" bitsize=\"{bits}\" type=\"{kind}\" group=\"{group}\"");
         // Calls that gdb makes into the guest leave what is not the program's alone.
         self.line(if group == "system" { " save-restore=\"no\"/>" } else { "/>" });
