@@ -180,10 +180,10 @@ fn the_demo_guest_is_the_same_from_a_saved_snapshot() {
     let (file, args) = ("demo".to_owned(), String::new());
     let images = Images(vec![LoadedImage { role: Role::Kernel, file, args, bytes: bytes.to_vec() }]);
     let spacing = Spacing { steps: 20, memory: 22, idle: None };
-    let machine = build::pc(&c, &images).unwrap();
+    let machine = build::pc(&c, &images, build::EngineKind::default()).unwrap();
     let log = record(&c, machine, spacing, Script::quiet(), 30_000_000, 5 << 20);
     let config = c.clone();
-    let make: Make<_> = Arc::new(move || build::pc(&config, &images));
+    let make: Make<_> = Arc::new(move || build::pc(&config, &images, build::EngineKind::default()));
     let recording = open(&log);
     assert!(recording.saved.len() >= 2, "{}", recording.saved.len());
     let serial = verify(&recording, &make, 2, &|_| ()).unwrap();
