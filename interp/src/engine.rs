@@ -84,6 +84,11 @@ pub trait Control {
 
     /// What a debugger wants to know of the next runs.
     fn probes(&mut self) -> &mut Probes;
+
+    /// What the engine did so far, for a report: names and numbers.
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// An engine: runs CPUs of type `C` against buses of type `B`.

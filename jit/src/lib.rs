@@ -1,1 +1,15 @@
 //! The block compiler for x86-64 hosts.
+//!
+//! An accelerator of the interpreter, never a second definition: what it does not compile, it
+//! hands to the interpreter's handlers, and what it does compile gives the same state, bit for
+//! bit. Knows the guest CPUs and nothing else of the machine.
+//!
+//! *Unsafe code* lives in two places: [`code`] (memory that can be executed) and `x86::entry`
+//! (the way into compiled code and back).
+
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+pub mod code;
+pub mod x86;
+
+pub use x86::Jit;

@@ -4,7 +4,7 @@ use super::Done;
 use crate::host::clock::{self, Stopwatch};
 use crate::host::files::plain;
 use crate::host::sink::{Sink, Sinks};
-use crate::machine::build;
+use crate::machine::build::{self, EngineKind};
 use crate::machine::config::{
     Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
 };
@@ -142,7 +142,7 @@ fn machine() -> (MachineConfig, Images) {
 
 fn record(path: &Path) -> Result<u64, String> {
     let (config, images) = machine();
-    let machine = build::pc(&config, &images).map_err(|e| e.to_string())?;
+    let machine = build::pc(&config, &images, EngineKind::default()).map_err(|e| e.to_string())?;
     let spacing = Spacing::usual(false);
     let file = File::create(path).map_err(|e| plain(&e))?;
     let mut log = Writer::begin(file, &Header::new(config, spacing)).map_err(|e| plain(&e))?;
@@ -165,7 +165,8 @@ fn replay(recording: &Recording) -> Result<Result<u64, String>, String> {
         args: image.args.clone(),
         bytes: bytes.clone().unwrap_or_default(),
     });
-    let machine = build::pc(config, &Images(images.collect())).map_err(|e| e.to_string())?;
+    let machine =
+        build::pc(config, &Images(images.collect()), EngineKind::default()).map_err(|e| e.to_string())?;
     let runner = Runner::new(machine, config.no_reboot, Some(recording.header.checkpoints));
     let mut replayer = Replayer::new(runner, Arc::new(Tape::new(recording)));
     let outcome = replayer.run(None, &mut ());

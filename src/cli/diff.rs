@@ -3,14 +3,14 @@
 
 use super::args::DiffArgs;
 use super::info::{line, print};
-use super::machines::{Make, Visit, with_engine, with_machine};
-use super::replay::progress_bar;
+use super::machines::{Make, VisitEngines, with_engines};
+use super::progress::progress_bar;
 use super::{Done, open, options};
 use crate::debug::diff::{Found, Outputs};
 use crate::debug::lockstep::{Compared, Failure, Lockstep, Setup, Window};
 use crate::host::files;
-use crate::machine::Machine;
 use crate::machine::board::Board;
+use crate::machine::build::EngineKind;
 use crate::machine::fault::Fault;
 use crate::replay::compare::{Comparison, Parting, compare, same_machine};
 use crate::replay::error::semantics_note;
@@ -119,7 +119,7 @@ fn lockstep(
         (images, _) => images.map_err(|e| format!("{name}: {e}"))?,
     };
     let session = Session { a, engines, faults, recordings };
-    with_machine(&config, images, session).map_err(|e| format!("{name}: {e}"))?
+    with_engines(&config, images, session)
 }
 
 struct Session<'a> {
@@ -140,14 +140,12 @@ impl Control for Bar {
     }
 }
 
-impl Visit for Session<'_> {
+impl VisitEngines for Session<'_> {
     type Out = Result<Ran, String>;
 
-    fn visit<B: Board>(self, _: Machine<B>, make: Make<B>) -> Self::Out {
+    fn visit<B: Board>(self, make: &dyn Fn(EngineKind) -> Make<B>) -> Self::Out {
         let Self { a, engines, faults, recordings: [first, second] } = self;
-        let made = |engine: &str| {
-            with_engine(&make, engine).map_err(|e| format!("--engines {}: {e}", engines.join(",")))
-        };
+        let made = |name: &str| options::engine(Some(name)).map(make);
         let first = Setup { make: made(&engines[0])?, recording: first, faults: Vec::new() };
         let second = Setup { make: made(&engines[1])?, recording: second, faults };
         let name = a.first.display();

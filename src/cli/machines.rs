@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::machine::board::Board;
-use crate::machine::build;
+use crate::machine::build::{self, EngineKind};
 use crate::machine::config::{BuildError, Images, Kind, MachineConfig};
 use crate::machine::toy::Toy;
 pub use crate::timeline::Make;
@@ -16,40 +16,60 @@ pub trait Visit {
     fn visit<B: Board>(self, machine: Machine<B>, make: Make<B>) -> Self::Out;
 }
 
-/// Builds the machine and visits it.
+/// Something to do with machines of any board, on engines of its choice.
+pub trait VisitEngines {
+    /// What comes of it.
+    type Out;
+    /// Does it; `make` gives what makes machines at power-on that run on an engine.
+    fn visit<B: Board>(self, make: &dyn Fn(EngineKind) -> Make<B>) -> Self::Out;
+}
+
+/// Builds the machine, to run on `engine`, and visits it.
 ///
 /// # Errors
 /// [`BuildError`] when it cannot be built.
 pub fn with_machine<V: Visit>(
     config: &MachineConfig,
     images: Images,
+    engine: EngineKind,
     visit: V,
 ) -> Result<V::Out, BuildError> {
+    with_engines(config, images, OnOne { engine, visit })
+}
+
+/// Visits what makes machines.
+pub fn with_engines<V: VisitEngines>(config: &MachineConfig, images: Images, visit: V) -> V::Out {
     match config.machine {
-        Kind::Toy => with(Toy::build, config, images, visit),
-        Kind::Pc => with(build::pc, config, images, visit),
+        Kind::Toy => visit.visit(&maker(config, images, |config, images, _| Toy::build(config, images))),
+        Kind::Pc => visit.visit(&maker(config, images, build::pc)),
     }
 }
 
-/// What makes machines like those of `make`, with the named engine.
-///
-/// # Errors
-/// When there is no such engine.
-pub fn with_engine<B: Board>(make: &Make<B>, engine: &str) -> Result<Make<B>, String> {
-    match engine {
-        "interp" => Ok(make.clone()),
-        "jit" => Err("engine jit: not available in this version".to_owned()),
-        other => Err(format!("unknown engine '{other}' (interp)")),
-    }
-}
+type Build<B> = fn(&MachineConfig, &Images, EngineKind) -> Result<Machine<B>, BuildError>;
 
-fn with<B: Board, V: Visit>(
-    build: fn(&MachineConfig, &Images) -> Result<Machine<B>, BuildError>,
+fn maker<B: Board>(
     config: &MachineConfig,
     images: Images,
+    build: Build<B>,
+) -> impl Fn(EngineKind) -> Make<B> + use<B> {
+    let parts = Arc::new((config.clone(), images));
+    move |engine| {
+        let parts = parts.clone();
+        Arc::new(move || build(&parts.0, &parts.1, engine))
+    }
+}
+
+/// A visit of machines that all run on one engine.
+struct OnOne<V> {
+    engine: EngineKind,
     visit: V,
-) -> Result<V::Out, BuildError> {
-    let config = config.clone();
-    let make: Make<B> = Arc::new(move || build(&config, &images));
-    Ok(visit.visit(make()?, make))
+}
+
+impl<V: Visit> VisitEngines for OnOne<V> {
+    type Out = Result<V::Out, BuildError>;
+
+    fn visit<B: Board>(self, make: &dyn Fn(EngineKind) -> Make<B>) -> Self::Out {
+        let make = make(self.engine);
+        Ok(self.visit.visit(make()?, make))
+    }
 }

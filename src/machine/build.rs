@@ -1,16 +1,28 @@
 //! From a configuration to a machine at power-on.
 
 use super::Machine;
+use super::board::Board;
 use super::config::{BuildError, Images, MachineConfig, RtcBase, RtcClock};
 use super::loader;
 use super::pc::{self, Pc, PcConfig};
 use dejavm_interp::x86::Interpreter;
+use dejavm_jit::Jit;
+
+/// What runs a machine's CPUs. No part of a configuration: the guest cannot tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    /// The interpreter.
+    #[default]
+    Interp,
+    /// The block compiler.
+    Jit,
+}
 
 /// A PC.
 ///
 /// # Errors
 /// [`BuildError`], naming the option or file.
-pub fn pc(config: &MachineConfig, images: &Images) -> Result<Machine<Pc>, BuildError> {
+pub fn pc(config: &MachineConfig, images: &Images, engine: EngineKind) -> Result<Machine<Pc>, BuildError> {
     config.check().map_err(BuildError::Config)?;
     let Some(model) = config.model() else {
         return Err(BuildError::Config(format!("unknown CPU model '{}'", config.cpu)));
@@ -33,7 +45,11 @@ pub fn pc(config: &MachineConfig, images: &Images) -> Result<Machine<Pc>, BuildE
         }
     }
     let board = Pc::new(&pc_config);
-    Ok(Machine::new(board, mem, Box::new(Interpreter::new()), config.shift, loaded.images))
+    let engine: Box<<Pc as Board>::Engine> = match engine {
+        EngineKind::Interp => Box::new(Interpreter::new()),
+        EngineKind::Jit => Box::new(Jit::new()),
+    };
+    Ok(Machine::new(board, mem, engine, config.shift, loaded.images))
 }
 
 #[cfg(test)]
@@ -52,7 +68,7 @@ mod tests {
         }
     }
 
-    fn demo(cpus: u32) -> Machine<Pc> {
+    fn demo(cpus: u32, engine: EngineKind) -> Machine<Pc> {
         let bytes = include_bytes!("../../guests/demo/demo.elf");
         let config = MachineConfig {
             arch: Arch::X86_64,
@@ -69,14 +85,17 @@ mod tests {
         };
         let (file, args) = ("demo".to_owned(), String::new());
         let image = LoadedImage { role: Role::Kernel, file, args, bytes: bytes.to_vec() };
-        pc(&config, &Images(vec![image])).expect("a good configuration")
+        pc(&config, &Images(vec![image]), engine).expect("a good configuration")
     }
 
-    /// Stopping anywhere is invisible: the state is the same byte for byte, whatever slices it was reached in.
+    /// Stopping anywhere is invisible: the state is the same byte for byte, whatever slices it was reached in,
+    /// and whichever engine ran them.
     #[test]
     fn slices_do_not_show() {
-        for cpus in [1, 2] {
-            let (mut whole, mut sliced) = (demo(cpus), demo(cpus));
+        for (cpus, engine) in
+            [(1, EngineKind::Interp), (2, EngineKind::Interp), (1, EngineKind::Jit), (2, EngineKind::Jit)]
+        {
+            let (mut whole, mut sliced) = (demo(cpus, EngineKind::Interp), demo(cpus, engine));
             let mut random = 12345u64;
             for at in (1..).map(|i| i * 1_234_567) {
                 let paused = whole.run(at, &mut NoSource);
@@ -90,7 +109,7 @@ mod tests {
                     }
                 }
                 let bytes = |m: &Machine<Pc>| rmp_serde::to_vec(&m.state).expect("plain data");
-                assert!(bytes(&whole) == bytes(&sliced), "{cpus} CPUs differ at step {at}");
+                assert!(bytes(&whole) == bytes(&sliced), "{cpus} CPUs on {engine:?} differ at step {at}");
                 if paused == Pause::Request(Request::PowerOff) {
                     break;
                 }

@@ -70,7 +70,7 @@ pub enum Outcome {
 
 /// Watches a replay.
 pub trait Watcher {
-    /// Something left the machine.
+    /// Something left the machine in the step after `icount`.
     fn output(&mut self, _icount: u64, _output: &Output) {}
     /// The replay has come to this moment.
     fn progress(&mut self, _at: Moment) {}
@@ -89,6 +89,9 @@ pub struct Replayer<B: Board> {
     wrong: Option<String>,
     to: u64,
 }
+
+/// Virtual nanoseconds (18 minutes) without a step after which a branch is over.
+const ASLEEP: u64 = 1 << 40;
 
 /// Ends the replay in the middle of something.
 type Step<T> = Result<T, Outcome>;
@@ -142,6 +145,28 @@ impl<B: Board> Replayer<B> {
                 Err(outcome) => return outcome,
             }
         }
+    }
+
+    /// Replays everything that was recorded up to the last moment, but not the end itself: the
+    /// machine could go on.
+    pub fn run_to_last(&mut self, watcher: &mut dyn Watcher) -> Outcome {
+        self.to = u64::MAX;
+        let (events, last) = self.tape.open_end();
+        loop {
+            let event = self.cursor.event;
+            let result = if event < events { self.next(watcher) } else { self.reach(last, watcher) };
+            self.show(watcher);
+            match result {
+                Ok(()) if event >= events && self.cursor.event == event => return Outcome::Reached,
+                Ok(()) => {}
+                Err(outcome) => return outcome,
+            }
+        }
+    }
+
+    /// True when the end that the guest made was reached: nothing goes on from here.
+    pub fn at_end(&self) -> bool {
+        self.cursor.event > self.tape.open_end().0
     }
 
     /// Does what a debugger wrote at the moment that was reached. True when there was something.
@@ -238,9 +263,14 @@ impl<B: Board> Replayer<B> {
             Some(_) if self.tape.checked() => return Err(Outcome::Cut),
             Some(last) => last.icount,
         };
+        let mut asleep = self.runner.at();
         loop {
             let event = self.advance(self.to.min(last));
             self.show(watcher);
+            let at = self.runner.at();
+            if at.icount > asleep.icount {
+                asleep = at;
+            }
             match event {
                 Event::Limit if self.to > last => return Err(Outcome::Cut),
                 Event::Limit => return Err(Outcome::Reached),
@@ -248,6 +278,10 @@ impl<B: Board> Replayer<B> {
                 Event::Probed => return Err(Outcome::Probed),
                 Event::End(reason) => return Err(Outcome::End(reason)),
                 Event::Idle(None) => return Err(Outcome::End(EndReason::Halted)),
+                // Timers fire, but nothing wakes it.
+                Event::Idle(_) if at.warp - asleep.warp > ASLEEP => {
+                    return Err(Outcome::End(EndReason::Halted));
+                }
                 Event::Idle(Some(deadline)) => self.runner.machine.warp_to(deadline),
             }
         }

@@ -35,6 +35,30 @@ pub struct Cursor {
     pub checkpoints: u64,
 }
 
+impl Cursor {
+    /// Goes past a record.
+    pub fn pass(&mut self, record: &Record) {
+        match record {
+            Record::HostClock { icount, ns } => {
+                self.clock += 1;
+                self.last = (*icount, *ns);
+                return;
+            }
+            Record::Checkpoint(c) => {
+                self.held = c.at;
+                self.checkpoints += 1;
+            }
+            Record::Input { .. } | Record::End { .. } => {}
+        }
+        self.event += 1;
+    }
+
+    /// Number of the recording's records before it.
+    pub fn records(&self) -> usize {
+        self.event.saturating_add(self.clock)
+    }
+}
+
 impl Tape {
     /// The tape of a recording.
     pub fn new(recording: &Recording) -> Self {
@@ -51,6 +75,15 @@ impl Tape {
     /// The last moment to which it can be replayed; `None` for a branch.
     pub fn last(&self) -> Option<Moment> {
         self.last
+    }
+
+    /// The number of events but for the end and its checkpoint, and the last moment.
+    pub fn open_end(&self) -> (usize, Moment) {
+        match &self.events[..] {
+            [head @ .., Record::Checkpoint(c), Record::End { at, .. }] if c.at == *at => (head.len(), *at),
+            [head @ .., Record::End { at, .. }] => (head.len(), *at),
+            all => (all.len(), self.last.unwrap_or_default()),
+        }
     }
 
     /// The same tape for a replay that may go another way: its checkpoints are passed over, places on
@@ -82,6 +115,11 @@ impl Tape {
         self.events.get(index)
     }
 
+    /// True for a cursor that stands on this tape.
+    pub fn has(&self, cursor: &Cursor) -> bool {
+        cursor.event <= self.events.len() && cursor.clock <= self.clocks.len()
+    }
+
     /// True when every reading of the clock was made.
     pub fn clocks_read(&self, cursor: &Cursor) -> bool {
         cursor.clock >= self.clocks.len()
@@ -102,7 +140,7 @@ impl Tape {
         recording: &'a Recording,
         cursor: &Cursor,
     ) -> impl Iterator<Item = &'a Record> {
-        recording.records.iter().take(cursor.event + cursor.clock)
+        recording.records.iter().take(cursor.records())
     }
 }
 

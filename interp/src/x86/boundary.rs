@@ -74,6 +74,18 @@ impl Exec<'_> {
         Ok(Boundary::Run(single))
     }
 
+    /// True when [`Exec::boundary`] would find nothing to do and let any number of instructions run.
+    pub fn quiet(&self) -> bool {
+        let cpu = &*self.cpu;
+        !(cpu.init_pending || cpu.nmi_pending || cpu.sipi_pending.is_some())
+            && cpu.debug_pending == 0
+            && !(cpu.intr && cpu.rflags & bit::IF != 0)
+            && cpu.activity == Activity::Running
+            && cpu.rflags & (bit::TF | bit::RF) == 0
+            && cpu.shadow == Shadow::None
+            && !self.instruction_breakpoints()
+    }
+
     /// Delivers an external event; a fault on the way is delivered in its place, in the same step.
     fn enter(&mut self, vector: u8) -> Result<(), Trap> {
         match self.deliver(vector, None, Source::External) {

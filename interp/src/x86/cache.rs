@@ -51,6 +51,10 @@ pub struct Cache {
     blocks: Vec<Block>,
     slots: Box<[u32; SLOTS]>,
     frames: Vec<Option<Box<FrameCode>>>,
+    /// Keys of the blocks that stores dropped since somebody emptied this.
+    pub dropped: Vec<u64>,
+    /// Changes whenever everything is dropped at once.
+    pub generation: u64,
 }
 
 impl Default for Cache {
@@ -58,7 +62,14 @@ impl Default for Cache {
         let Ok(slots) = vec![NONE; SLOTS].into_boxed_slice().try_into() else {
             unreachable!("the size is the constant's")
         };
-        Self { ops: Vec::new(), blocks: Vec::new(), slots, frames: Vec::new() }
+        Self {
+            ops: Vec::new(),
+            blocks: Vec::new(),
+            slots,
+            frames: Vec::new(),
+            dropped: Vec::new(),
+            generation: 0,
+        }
     }
 }
 
@@ -147,6 +158,7 @@ impl Cache {
         let mut left = 0;
         let blocks = &mut self.blocks;
         let slots = &mut self.slots;
+        let dropped = &mut self.dropped;
         code.blocks.retain(|&i| {
             let b = &mut blocks[i as usize];
             if b.key == u64::MAX {
@@ -166,6 +178,7 @@ impl Cache {
             if slots[slot(b.key)] == i {
                 slots[slot(b.key)] = NONE;
             }
+            dropped.push(b.key);
             b.key = u64::MAX;
             false
         });
@@ -187,5 +200,7 @@ impl Cache {
         self.blocks.clear();
         self.slots.fill(NONE);
         self.frames.clear();
+        self.dropped.clear();
+        self.generation += 1;
     }
 }

@@ -20,8 +20,36 @@ const BLOCK_OPS: usize = 64;
 const MAX_INSTRUCTION: usize = 15;
 
 /// The reference engine for x86 guests.
+pub type Interpreter = Driver<Interpreted>;
+
+/// The outcome of code that ran: how to go on, or what stopped it and, if it was known, the
+/// instruction that did.
+pub type Ran = Result<Flow, (Trap, Option<Op>)>;
+
+/// How an engine runs straight code between two looks at events. Everything else is [`Driver`]'s.
+pub trait Blocks {
+    /// Runs blocks until an instruction asks for a look at events, attention, or the budget ends.
+    /// `PROBED`: some probe is active.
+    fn run<const PROBED: bool>(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran;
+
+    /// Stores dropped decoded blocks: [`Cache::dropped`] or a new [`Cache::generation`] tells which.
+    fn dropped(&mut self, cache: &mut Cache);
+
+    /// See [`Control::counters`].
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+}
+
+/// Executes decoded instructions one by one.
+#[derive(Debug, Default)]
+pub struct Interpreted;
+
+/// An engine for x86 guests: events, caches and their coherence, around some way to run blocks.
 #[derive(Default)]
-pub struct Interpreter {
+pub struct Driver<B> {
+    /// How code is run.
+    pub blocks: B,
     tlbs: Vec<Tlb>,
     /// An empty one that takes a CPU's place while it runs.
     spare: Option<Tlb>,
@@ -34,19 +62,26 @@ pub struct Interpreter {
 }
 
 /// Instructions that are about to be executed.
-enum Code {
+pub enum Code {
     /// A cached block: first op and number of ops in the arena.
     Block(super::cache::Block),
     /// One instruction from outside memory, decoded for this time only.
     Once(Op),
 }
 
-impl Interpreter {
-    /// An interpreter with nothing cached.
+impl<B: Blocks + Default> Driver<B> {
+    /// An engine with nothing cached.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// An engine that runs blocks in this way.
+    pub fn with(blocks: B) -> Self {
+        Self { blocks, ..Self::default() }
+    }
+}
+
+impl<B: Blocks> Driver<B> {
     /// Acts on stores into code and page tables.
     fn take_hits(&mut self, mem: &mut Memory) {
         let mut hits = std::mem::take(&mut self.hits);
@@ -61,6 +96,7 @@ impl Interpreter {
             }
         }
         self.hits = hits;
+        self.blocks.dropped(&mut self.cache);
     }
 
     fn prepare(&mut self, index: usize, mem: &mut Memory) {
@@ -70,6 +106,7 @@ impl Interpreter {
         if self.flush {
             self.flush = false;
             self.cache.clear(mem);
+            self.blocks.dropped(&mut self.cache);
             self.epoch = u64::MAX;
         }
         if mem.has_hits() {
@@ -96,9 +133,14 @@ impl Interpreter {
             self.probes.touched(icount, cpu, pc, touches, |offset, len| mem.value(offset, len));
         }
     }
+}
 
+impl Interpreted {
     /// Finds or decodes the code at RIP.
-    fn code(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Result<Code, Trap> {
+    ///
+    /// # Errors
+    /// The fetch's fault.
+    pub fn code(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Result<Code, Trap> {
         let rip = ex.cpu.rip();
         let code_size = ex.cpu.code_size();
         let cs = ex.cpu.seg(seg::CS);
@@ -263,7 +305,7 @@ impl Interpreter {
     }
 }
 
-impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
+impl<B: Blocks> Engine<Cpu, dyn X86Bus + '_> for Driver<B> {
     fn run(
         &mut self,
         cpu: &mut Cpu,
@@ -274,8 +316,6 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
         budget: u64,
     ) -> Exit {
         self.prepare(index, mem);
-        // What devices did since the last run.
-        self.take_touches(mem, clock.icount, index, cpu.linear_pc());
         // A TLB is large: making one for each run would cost more than many runs do.
         let spare = self.spare.take().unwrap_or_default();
         let mut tlb = std::mem::replace(&mut self.tlbs[index], spare);
@@ -296,11 +336,11 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
                 pc: 0,
             };
             ex.mode_changed();
-            let (cache, tlbs) = (&mut self.cache, &mut self.tlbs);
+            let (blocks, cache, tlbs) = (&mut self.blocks, &mut self.cache, &mut self.tlbs);
             let stop = if ex.probes.active() {
-                Self::run_until_attention::<true>(cache, tlbs, &mut ex)
+                Self::run_until_attention::<true>(blocks, cache, tlbs, &mut ex)
             } else {
-                Self::run_until_attention::<false>(cache, tlbs, &mut ex)
+                Self::run_until_attention::<false>(blocks, cache, tlbs, &mut ex)
             };
             let pc = ex.pc;
             left = ex.left;
@@ -330,7 +370,7 @@ impl Engine<Cpu, dyn X86Bus + '_> for Interpreter {
     }
 }
 
-impl Control for Interpreter {
+impl<B: Blocks> Control for Driver<B> {
     fn flush(&mut self) {
         self.flush = true;
     }
@@ -338,12 +378,17 @@ impl Control for Interpreter {
     fn probes(&mut self) -> &mut Probes {
         &mut self.probes
     }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.blocks.counters()
+    }
 }
 
-impl Interpreter {
+impl<B: Blocks> Driver<B> {
     /// Runs to a stop (`Some`), or until stores, the bus or the probes want to be looked at
     /// (`None`). `PROBED`: some probe is active.
     fn run_until_attention<const PROBED: bool>(
+        blocks: &mut B,
         cache: &mut Cache,
         tlbs: &mut [Tlb],
         ex: &mut Exec<'_>,
@@ -375,13 +420,13 @@ impl Interpreter {
                     None => continue,
                 },
             };
-            if PROBED && Self::at_breakpoint(ex) {
-                return None;
-            }
             let result = if single {
-                Self::run_one(cache, tlbs, ex)
+                if PROBED && Interpreted::at_breakpoint(ex) {
+                    return None;
+                }
+                Interpreted::run_one(cache, tlbs, ex)
             } else {
-                Self::run_blocks::<PROBED>(cache, tlbs, ex)
+                blocks.run::<PROBED>(cache, tlbs, ex)
             };
             match result {
                 Ok(Flow::Halt) => {
@@ -436,61 +481,73 @@ impl Interpreter {
             }
         }
     }
+}
+
+impl Blocks for Interpreted {
+    fn run<const PROBED: bool>(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
+        loop {
+            let flow = Self::run_block::<PROBED>(cache, tlbs, ex)?;
+            let goes_on = matches!(flow, Flow::Next | Flow::Jump | Flow::Again);
+            if !goes_on || ex.attention || ex.left == 0 || PROBED && ex.probes.full() {
+                return Ok(flow);
+            }
+        }
+    }
+
+    fn dropped(&mut self, cache: &mut Cache) {
+        cache.dropped.clear();
+    }
+}
+
+impl Interpreted {
+    /// Runs the block at RIP, or its first instructions if the budget ends or something asks
+    /// for it.
+    ///
+    /// # Errors
+    /// What stopped an instruction, or its fetch.
+    #[inline(always)]
+    pub fn run_block<const PROBED: bool>(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
+        // Before the code is fetched: that may be a fault, or an access to a device.
+        if PROBED && Self::at_breakpoint(ex) {
+            return Ok(Flow::Next);
+        }
+        let block = match Self::code(cache, tlbs, ex).map_err(|t| (t, None))? {
+            Code::Block(block) => block,
+            Code::Once(op) => {
+                return Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
+            }
+        };
+        let ops = cache.ops(&block);
+        let n = ops.len().min(ex.left as usize);
+        let breaks = PROBED && ex.probes.breaks_in(ex.cpu.linear_pc(), block.bytes.into());
+        for op in &ops[..n] {
+            if PROBED {
+                if breaks && Self::at_breakpoint(ex) {
+                    return Ok(Flow::Next);
+                }
+                ex.pc = ex.cpu.linear_pc();
+            }
+            if let Some(result) = Self::step(ex, op) {
+                return result.map_err(|trap| {
+                    // The access is made again, and its data breakpoint hit again.
+                    ex.cpu.debug_pending = 0;
+                    (trap, Some(*op))
+                });
+            }
+        }
+        Ok(Flow::Next)
+    }
 
     /// Notes a breakpoint at the instruction that comes next. True when the engine has to leave.
-    fn at_breakpoint(ex: &mut Exec<'_>) -> bool {
+    pub fn at_breakpoint(ex: &mut Exec<'_>) -> bool {
         ex.pc = ex.cpu.linear_pc();
         let At { icount, cpu } = ex.at();
         ex.probes.execute(icount, cpu, ex.pc);
         ex.probes.full()
     }
 
-    /// Runs blocks until an instruction asks for a look at events, attention, or the budget ends.
-    fn run_blocks<const PROBED: bool>(
-        cache: &mut Cache,
-        tlbs: &mut [Tlb],
-        ex: &mut Exec<'_>,
-    ) -> Result<Flow, (Trap, Option<Op>)> {
-        loop {
-            let block = match Self::code(cache, tlbs, ex).map_err(|t| (t, None))? {
-                Code::Block(block) => block,
-                Code::Once(op) => {
-                    return Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
-                }
-            };
-            let ops = cache.ops(&block);
-            let n = ops.len().min(ex.left as usize);
-            let mut flow = Flow::Next;
-            let breaks = PROBED && ex.probes.breaks_in(ex.cpu.linear_pc(), block.bytes.into());
-            for op in &ops[..n] {
-                if PROBED {
-                    if breaks && Self::at_breakpoint(ex) {
-                        return Ok(Flow::Next);
-                    }
-                    ex.pc = ex.cpu.linear_pc();
-                }
-                if let Some(result) = Self::step(ex, op) {
-                    match result {
-                        Ok(f) => {
-                            flow = f;
-                            break;
-                        }
-                        Err(trap) => {
-                            // The access is made again, and its data breakpoint hit again.
-                            ex.cpu.debug_pending = 0;
-                            return Err((trap, Some(*op)));
-                        }
-                    }
-                }
-            }
-            if !matches!(flow, Flow::Next | Flow::Jump | Flow::Again) || ex.attention || ex.left == 0 {
-                return Ok(flow);
-            }
-        }
-    }
-
     /// Runs one instruction: single-step traps, interrupt shadows, instruction breakpoints.
-    fn run_one(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Result<Flow, (Trap, Option<Op>)> {
+    fn run_one(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
         let trap_flag = ex.cpu.rflags & bit::TF != 0;
         ex.instruction_breakpoint().map_err(|t| (t, None))?;
         let shadow = std::mem::replace(&mut ex.cpu.shadow, Shadow::None);

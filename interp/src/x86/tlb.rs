@@ -13,7 +13,7 @@
 use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE, attr};
 
 /// Entries for one kind of access in one space, a power of two.
-const WAYS: usize = 512;
+pub const WAYS: usize = 512;
 /// Entries of one space: reads, writes, fetches, and a quarter unused to keep powers of two.
 const SPACE: usize = WAYS * 4;
 /// Address spaces kept; the last is never filled.
@@ -32,8 +32,9 @@ pub enum Access {
     Fetch = 2,
 }
 
-/// One cached translation.
+/// One cached translation. Compiled code reads it: its layout is fixed.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Entry {
     /// Linear address of the page; in an empty entry that of a page which belongs elsewhere.
     pub tag: u64,
@@ -104,6 +105,11 @@ impl Tlb {
     fn index(&self, lin: u64, access: Access) -> usize {
         let way = (lin >> PAGE_SHIFT) as usize & (WAYS - 1);
         (self.current * SPACE + access as usize * WAYS + way) & (SPACE * SPACES - 1)
+    }
+
+    /// The first entry of the current space, for compiled code: `access * WAYS + way` from here.
+    pub fn space(&self) -> *const Entry {
+        self.entries[self.current * SPACE..].as_ptr()
     }
 
     /// Makes the space of `key` the current one; `None` for the one that caches nothing.

@@ -340,6 +340,10 @@ impl Board for Pc {
         self.cpus[index].linear_pc()
     }
 
+    fn remaps(&self, addr: PhysAddr) -> bool {
+        memory::remaps(addr)
+    }
+
     fn restored(&self, mem: &mut Memory) {
         self.map(mem);
     }

@@ -1,0 +1,360 @@
+//! From a decoded block to host code.
+//!
+//! A block begins with taking its number of instructions off the budget. Then comes each
+//! instruction in turn: compiled, or a call that hands it to the interpreter's handler. What is
+//! rare (TLB misses above all) lies behind the block, out of line, and hands the whole
+//! instruction over too: the interpreter does it, faults and devices and all, at its exact place.
+
+use super::branch;
+use super::emit::Asm;
+use super::flags::State;
+use super::flags::flag::ALL;
+use super::int::{self, Plan};
+use super::sse;
+use dejavm_interp::x86::cache::Block;
+use dejavm_interp::x86::model::Model;
+use dejavm_interp::x86::op::Op;
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+use iced_x86::{Decoder, FlowControl, Instruction, Mnemonic, OpKind, Register};
+
+/// What the interpreter needs to run one instruction of a block.
+#[derive(Clone, Copy)]
+pub struct OpInfo {
+    /// The instruction.
+    pub op: Op,
+    /// RIP after it.
+    pub next: u64,
+    /// Steps of the block that are not made before it, itself included.
+    pub rest: u64,
+    /// Its handler looks at or changes the status flags.
+    pub flags: bool,
+    /// Compiled code must be left after it.
+    pub leave: bool,
+}
+
+/// One instruction of a block.
+pub struct Step {
+    /// As iced-x86 decodes it.
+    pub ins: Instruction,
+    /// As the interpreter executes it.
+    pub op: Op,
+    /// RIP after it.
+    pub next: u64,
+    /// How it is compiled; `None` hands it to the interpreter.
+    pub plan: Option<Plan>,
+    /// Flags that are needed after it.
+    pub live: u8,
+}
+
+/// The entry points of the code that all blocks share.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shared {
+    /// Into compiled code: context, address.
+    pub enter: usize,
+    /// Hands instruction EAX to the interpreter, comes back unless the block must be left.
+    pub run_op: usize,
+    /// Leaves compiled code with the reason in RAX.
+    pub exit: usize,
+    /// Goes on at the guest address RAX.
+    pub indirect: usize,
+    /// Loads XMM registers and MXCSR. Sets ZF if it could. Clobbers RAX.
+    pub load_sse: usize,
+}
+
+/// Why compiled code was left: the low byte of what it returns.
+pub mod exit {
+    /// The budget is smaller than the block whose number is above.
+    pub const BUDGET: u64 = 0;
+    /// The jump whose number is above leads to code that is not known yet.
+    pub const LINK: u64 = 1;
+    /// At [`crate::x86::regs::Ctx::rip`], which was not found.
+    pub const JUMP: u64 = 2;
+    /// The interpreter ran an instruction: [`crate::x86::regs::Ctx::result`] says how.
+    pub const RAN: u64 = 3;
+}
+
+/// A jump to another block, as it lies in the code at offsets from the block's start.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    /// Offset of the 32-bit distance.
+    pub jump: usize,
+    /// Offset of the code that it leads to while it is not linked.
+    pub stub: usize,
+    /// The guest address that it goes to.
+    pub rip: u64,
+    /// For a jump into another page: offsets of a distance that skips the check of the
+    /// translation, and of the 64-bit place of the page that it checks.
+    pub guard: Option<(usize, usize)>,
+}
+
+/// Host code of a block.
+pub struct Code {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The jumps to other blocks.
+    pub sites: Vec<Site>,
+    /// What it hands to the interpreter, numbered from the `first_info` that was given.
+    pub infos: Vec<OpInfo>,
+}
+
+/// Out-of-line code that hands an instruction to the interpreter.
+struct Cold {
+    label: DynamicLabel,
+    back: DynamicLabel,
+    info: u32,
+    /// The code at `back` expects the guest's flags in EFLAGS.
+    flags: bool,
+}
+
+/// A place where a jump waits for its number and stub.
+pub struct Pending {
+    /// Offset behind the 32-bit distance.
+    pub end: usize,
+    /// The guest address.
+    pub rip: u64,
+    /// Its stub.
+    pub stub: DynamicLabel,
+    /// See [`Site::guard`]; and the label of the guard's other outcome.
+    pub guard: Option<(usize, usize, DynamicLabel)>,
+}
+
+/// What is being compiled.
+pub struct Compiler<'a> {
+    /// The assembler.
+    pub asm: &'a mut Asm,
+    /// 64-bit mode; else flat 32-bit code.
+    pub long: bool,
+    /// Where the guest's flags are.
+    pub flags: State,
+    /// The current instruction's way to the interpreter, once it needs one.
+    pub slow: Option<DynamicLabel>,
+    /// RIP at the block's start.
+    pub start: u64,
+    /// The code that all blocks share.
+    pub shared: Shared,
+    /// Where the code will run.
+    pub base: usize,
+    /// Jumps to other blocks.
+    pub pending: Vec<Pending>,
+    /// Where XMM registers have to be loaded: label, where to go on, and where if they cannot be.
+    pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel)>,
+    cold: Vec<Cold>,
+    infos: Vec<OpInfo>,
+    first_info: u32,
+}
+
+/// What a block is compiled from.
+pub struct Source<'a> {
+    /// The block.
+    pub block: &'a Block,
+    /// Its instructions.
+    pub ops: &'a [Op],
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// RIP at its start.
+    pub rip: u64,
+    /// 64-bit mode; else flat 32-bit code.
+    pub long: bool,
+    /// The CPU's model.
+    pub model: Model,
+    /// Most instructions to take.
+    pub most: usize,
+}
+
+/// Compiles a block. `number` is its own, `first_site` and `first_info` those of its first jump and
+/// instruction. `None` when the code is not what was decoded.
+pub fn compile(
+    src: &Source<'_>,
+    shared: Shared,
+    base: usize,
+    number: u32,
+    first_site: u32,
+    first_info: u32,
+) -> Option<Code> {
+    let steps = steps(src);
+    let n = steps.len() as u64;
+    let last = steps.last()?;
+    let mut asm = Asm::new(base);
+    let mut c = Compiler {
+        asm: &mut asm,
+        long: src.long,
+        flags: State::new(),
+        slow: None,
+        start: src.rip,
+        shared,
+        base,
+        pending: Vec::new(),
+        loads: Vec::new(),
+        cold: Vec::new(),
+        infos: Vec::new(),
+        first_info,
+    };
+    let short = c.asm.new_dynamic_label();
+    dynasm!(c.asm ; .arch x64 ; sub r15, n as i32 ; jb =>short);
+    for (i, s) in steps.iter().enumerate() {
+        c.step(s, n - i as u64);
+    }
+    if !branch::is_last(&last.ins) {
+        c.flags.save(c.asm);
+        c.chain(last.next);
+    }
+    c.finish_cold();
+    dynasm!(c.asm ; .arch x64 ; =>short ; add r15, n as i32 ; mov eax, (u64::from(number) << 8 | exit::BUDGET) as i32);
+    c.jump_out(shared.exit);
+    let sites = c.finish_sites(first_site);
+    let infos = std::mem::take(&mut c.infos);
+    let bytes = asm.finalize().ok()?;
+    Some(Code { bytes, sites, infos })
+}
+
+/// Decodes the block's instructions again, for what the interpreter's form does not tell.
+fn steps(src: &Source<'_>) -> Vec<Step> {
+    let mut steps = Vec::with_capacity(src.ops.len());
+    let mut rip = src.rip;
+    let mut at = 0;
+    for op in src.ops.iter().take(src.most) {
+        let Some(bytes) = src.bytes.get(at..) else { break };
+        let bits = if src.long { 64 } else { 32 };
+        let ins = Decoder::with_ip(bits, bytes, rip, src.model.decoder_options()).decode();
+        let same = ins.len() == usize::from(op.len) && ins.code() as u16 == op.code;
+        let next = rip.wrapping_add(op.len.into());
+        let plan = if same && src.model.supports(&ins) {
+            int::plan(&ins, op, src.long)
+                .or_else(|| branch::plan(&ins, op, src.long))
+                .or_else(|| sse::plan(&ins, op, src.long))
+        } else {
+            None
+        };
+        let leaves = !src.long && plan.is_none() && writes_segment(&ins);
+        steps.push(Step { ins, op: *op, next, plan, live: ALL });
+        rip = next;
+        at += usize::from(op.len);
+        if leaves {
+            // Later instructions may see other segments.
+            break;
+        }
+    }
+    let mut live = ALL;
+    for s in steps.iter_mut().rev() {
+        s.live = live;
+        live = match s.plan {
+            Some(p) if !p.exits => live & !p.kills | p.reads,
+            _ => ALL,
+        };
+    }
+    steps
+}
+
+fn writes_segment(ins: &Instruction) -> bool {
+    use Mnemonic::{Lds, Les, Lfs, Lgs, Lss};
+    ins.op0_register().is_segment_register() && ins.mnemonic() != Mnemonic::Push
+        || matches!(ins.mnemonic(), Lds | Les | Lfs | Lgs | Lss)
+        || ins.op_kind(0) == OpKind::Register && ins.op0_register() == Register::SS
+}
+
+/// True when the handler neither looks at nor changes the status flags, nor enters anything.
+fn leaves_flags(ins: &Instruction, plan: Option<Plan>) -> bool {
+    match plan {
+        Some(p) => p.reads == 0 && p.kills == 0 && !int::shifts(ins),
+        None => {
+            let mut simd = false;
+            for f in ins.cpuid_features() {
+                use iced_x86::CpuidFeature::{FPU, MMX, SSE, SSE2, SSE3, SSE4_1, SSSE3};
+                simd |= matches!(f, FPU | MMX | SSE | SSE2 | SSE3 | SSE4_1 | SSSE3);
+            }
+            simd && ins.rflags_read() == 0
+                && ins.rflags_modified() == 0
+                && ins.flow_control() == FlowControl::Next
+        }
+    }
+}
+
+impl Compiler<'_> {
+    fn step(&mut self, s: &Step, rest: u64) {
+        let exits = s.plan.is_none_or(|p| p.exits);
+        if exits {
+            self.flags.save(self.asm);
+        }
+        self.slow = None;
+        match s.plan {
+            Some(_) if branch::is_last(&s.ins) => self.branch(s),
+            Some(_) if sse::plan(&s.ins, &s.op, self.long).is_some() => self.sse(s),
+            Some(_) => self.integer(s),
+            None => {
+                let info = self.info(s, rest);
+                self.call_run_op(info);
+                self.flags.host = 0;
+                if branch::is_last(&s.ins) {
+                    // Only a REP string instruction comes back.
+                    self.chain(s.next);
+                }
+                return;
+            }
+        }
+        if let Some(label) = self.slow {
+            let info = self.info(s, rest);
+            let back = self.asm.new_dynamic_label();
+            dynasm!(self.asm ; .arch x64 ; =>back);
+            self.cold.push(Cold { label, back, info, flags: self.flags.host != 0 });
+        }
+    }
+
+    fn info(&mut self, s: &Step, rest: u64) -> u32 {
+        let leave = !self.long && s.plan.is_none() && writes_segment(&s.ins);
+        let flags = !leaves_flags(&s.ins, s.plan);
+        self.infos.push(OpInfo { op: s.op, next: s.next, rest, flags, leave });
+        self.first_info + self.infos.len() as u32 - 1
+    }
+
+    fn call_run_op(&mut self, info: u32) {
+        dynasm!(self.asm ; .arch x64 ; mov eax, info as i32);
+        self.asm.push(0xe8);
+        self.distance(self.shared.run_op);
+    }
+
+    /// JMP to shared code.
+    pub fn jump_out(&mut self, to: usize) {
+        self.asm.push(0xe9);
+        self.distance(to);
+    }
+
+    /// The 32-bit distance from behind it to `to`.
+    fn distance(&mut self, to: usize) {
+        let end = self.base + self.asm.offset().0 + 4;
+        self.asm.push_i32((to as i64 - end as i64) as i32);
+    }
+
+    fn finish_cold(&mut self) {
+        for (label, back, slow) in std::mem::take(&mut self.loads) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.asm.push(0xe8);
+            self.distance(self.shared.load_sse);
+            dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
+        }
+        for cold in std::mem::take(&mut self.cold) {
+            dynasm!(self.asm ; .arch x64 ; =>cold.label);
+            self.call_run_op(cold.info);
+            if cold.flags {
+                State::bring_back(self.asm);
+            }
+            dynasm!(self.asm ; .arch x64 ; jmp =>cold.back);
+        }
+    }
+
+    fn finish_sites(&mut self, first: u32) -> Vec<Site> {
+        let mut sites = Vec::new();
+        for (i, p) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            let number = u64::from(first) + i as u64;
+            if let Some((.., other)) = p.guard {
+                dynasm!(self.asm ; .arch x64 ; =>other ; mov rax, QWORD p.rip as i64);
+                self.jump_out(self.shared.indirect);
+            }
+            let stub = self.asm.offset().0;
+            dynasm!(self.asm ; .arch x64 ; =>p.stub ; mov eax, (number << 8 | exit::LINK) as i32);
+            self.jump_out(self.shared.exit);
+            let guard = p.guard.map(|(skip, page, _)| (skip, page));
+            sites.push(Site { jump: p.end - 4, stub, rip: p.rip, guard });
+        }
+        sites
+    }
+}

@@ -1,0 +1,286 @@
+//! The way into compiled code and back, and the code that all blocks share.
+//!
+//! Compiled code runs on the host's stack with RBP pointing into a [`Ctx`]. It never touches the
+//! run's [`Exec`], but memory and TLB entries that the `Exec` has exclusive access to, and only
+//! between two calls of [`run_op`].
+
+#![allow(unsafe_code, reason = "calling compiled code, and being called by it")]
+
+use super::block::{OpInfo, Shared, exit};
+use super::emit::{Asm, Rm, load, store};
+use super::flags;
+use super::links;
+use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
+use super::sse;
+use crate::code::CodeMemory;
+use dejavm_interp::x86::op::REG_RIP;
+use dejavm_interp::x86::regs::{Vector, cr0, cr4, seg};
+use dejavm_interp::x86::{Exec, Flow};
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+
+/// Runs compiled code until it is left. Returns the reason, see [`exit`].
+///
+/// `code` must be the start of a block that `shared` belongs to, compiled for the mode of `ex.cpu`,
+/// and `infos` the table of the instructions that it may hand over. `targets` is the address of the
+/// mode's [`links::Targets`].
+pub fn enter(
+    shared: &Shared,
+    ctx: &mut Ctx,
+    ex: &mut Exec<'_>,
+    infos: &[OpInfo],
+    targets: u64,
+    long: bool,
+    code: u64,
+) -> u64 {
+    ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
+    ctx.flags = flags::save(ex.cpu.flags.bits());
+    ctx.memory = ex.mem.bytes_mut().as_mut_ptr() as u64;
+    ctx.jumps = targets;
+    ctx.long = long;
+    ctx.infos = infos.as_ptr() as u64;
+    ctx.budget = ex.left;
+    ctx.run_op = run_op as *const () as u64;
+    ctx.vectors = ex.cpu.vectors.as_mut_ptr() as u64;
+    ctx.host_mxcsr = HOST_MXCSR;
+    refresh(ctx, ex);
+    ctx.exec = std::ptr::from_mut(ex) as u64;
+    // SAFETY: `shared.enter` is the function that `shared_code` made, in memory that is mapped for
+    // as long as its `CodeMemory` lives, which owns `shared` together with the caller. `ctx`, what
+    // `ex` refers to, `infos` and the targets outlive the call, and nothing else uses them meanwhile.
+    let reason = unsafe {
+        let enter: extern "sysv64" fn(*mut u8, u64) -> u64 = std::mem::transmute(shared.enter);
+        enter(std::ptr::from_mut(ctx).cast::<u8>().wrapping_offset(BIAS as isize), code)
+    };
+    if reason & 0xff != exit::RAN {
+        ex.cpu.regs[..16].copy_from_slice(&ctx.regs);
+        ex.cpu.flags.set_bits(flags::restore(ctx.flags));
+        ex.left = ctx.budget;
+        ex.cpu.mxcsr = ctx.mxcsr;
+    }
+    reason
+}
+
+/// MXCSR as Rust code wants it: all exceptions masked, rounding to nearest.
+const HOST_MXCSR: u32 = 0x1f80;
+
+/// What compiled code sees of the CPU beside its registers.
+fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
+    ctx.tlb = ex.tlb.space() as u64;
+    ctx.fs_base = ex.cpu.seg(seg::FS).base;
+    ctx.gs_base = ex.cpu.seg(seg::GS).base;
+    let usable = ex.cpu.cr0 & (cr0::EM | cr0::TS) == 0 && ex.cpu.cr4 & cr4::OSFXSR != 0;
+    ctx.fp = if usable { sse::USABLE } else { sse::UNUSABLE };
+    ctx.mxcsr = ex.cpu.mxcsr;
+}
+
+/// Runs an instruction in the interpreter, for compiled code. Returns 0 if that goes on behind it;
+/// else the step is done and [`Ctx::result`] tells how.
+extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
+    // SAFETY: compiled code passes the context that `enter` gave it, and a number from the table
+    // that belongs to it. `enter` holds the only references and does not use them meanwhile.
+    let (ctx, ex, info) = unsafe {
+        let ctx = &mut *ctx;
+        let ex = &mut *(ctx.exec as *mut Exec<'_>);
+        let info = &*(ctx.infos as *const OpInfo).add(info as usize);
+        (ctx, ex, info)
+    };
+    ctx.handed += 1;
+    ex.cpu.regs[..16].copy_from_slice(&ctx.regs);
+    ex.cpu.mxcsr = ctx.mxcsr;
+    ex.cpu.regs[usize::from(REG_RIP)] = info.next;
+    ex.left = ctx.budget + info.rest;
+    if ex.probes.active() {
+        // Code that is compiled has a code segment that begins at 0.
+        ex.pc = info.next.wrapping_sub(info.op.len.into());
+    }
+    if info.flags {
+        ex.cpu.flags.set_bits(flags::restore(ctx.flags));
+    }
+    let result = (info.op.run)(ex, &info.op);
+    if let Ok(Flow::Next) = result
+        && !ex.attention
+        && !info.leave
+    {
+        ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
+        if info.flags {
+            ctx.flags = flags::save(ex.cpu.flags.bits());
+        }
+        ctx.budget = ex.left - info.rest;
+        refresh(ctx, ex);
+        return 0;
+    }
+    if !info.flags {
+        ex.cpu.flags.set_bits(flags::restore(ctx.flags));
+    }
+    if let Ok(flow) = result
+        && goes_on(ctx, ex, flow)
+    {
+        ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
+        ctx.flags = flags::save(ex.cpu.flags.bits());
+        ex.left -= 1;
+        ctx.budget = ex.left;
+        ctx.rip = ex.cpu.rip();
+        refresh(ctx, ex);
+        return exit::JUMP;
+    }
+    ctx.result = Some(match result {
+        Ok(flow) => {
+            ex.left -= 1;
+            Ok(flow)
+        }
+        Err(trap) => {
+            let rip = &mut ex.cpu.regs[usize::from(REG_RIP)];
+            *rip = rip.wrapping_sub(info.op.len.into());
+            // The access is made again, and its data breakpoint hit again.
+            ex.cpu.debug_pending = 0;
+            Err((trap, Some(info.op)))
+        }
+    });
+    exit::RAN
+}
+
+/// True when compiled code may go on at RIP after an instruction that branched or asked for a look at
+/// events: there are none.
+fn goes_on(ctx: &Ctx, ex: &Exec<'_>, flow: Flow) -> bool {
+    let quiet = match flow {
+        Flow::Jump | Flow::Again | Flow::Next => true,
+        Flow::Event => ex.quiet() && !ex.probes.active(),
+        Flow::Entered | Flow::Halt | Flow::Yield => false,
+    };
+    quiet && !ex.attention && ex.left > 1 && super::mode(ex.cpu) == Some(ctx.long)
+}
+
+/// Puts the code that all blocks share into `memory`. `None` when it does not fit.
+pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
+    let base = memory.next();
+    let mut asm = Asm::new(base);
+    let mut shared = Shared::default();
+    let at = |asm: &Asm| base + asm.offset().0;
+
+    shared.enter = at(&asm);
+    dynasm!(asm
+        ; .arch x64
+        ; push rbp
+        ; push rbx
+        ; push r12
+        ; push r13
+        ; push r14
+        ; push r15
+        ; sub rsp, 8
+        ; mov rbp, rdi
+        ; mov rax, rsi
+    );
+    fill(&mut asm);
+    dynasm!(asm ; .arch x64 ; jmp rax);
+
+    shared.exit = at(&asm);
+    spill(&mut asm);
+    let leave = asm.new_dynamic_label();
+    dynasm!(asm
+        ; .arch x64
+        ; =>leave
+        ; add rsp, 8
+        ; pop r15
+        ; pop r14
+        ; pop r13
+        ; pop r12
+        ; pop rbx
+        ; pop rbp
+        ; ret
+    );
+
+    shared.run_op = at(&asm);
+    spill(&mut asm);
+    let left = asm.new_dynamic_label();
+    dynasm!(asm
+        ; .arch x64
+        ; lea rdi, [rbp - BIAS]
+        ; mov esi, eax
+        ; sub rsp, 8
+        ; call QWORD [rbp + regs::RUN_OP]
+        ; add rsp, 8
+        ; test eax, eax
+        ; jnz =>left
+    );
+    fill(&mut asm);
+    let jump = asm.new_dynamic_label();
+    dynasm!(asm
+        ; .arch x64
+        ; ret
+        ; =>left
+        ; add rsp, 8
+        ; cmp eax, exit::JUMP as i32
+        ; jne =>leave
+    );
+    fill(&mut asm);
+    dynasm!(asm ; .arch x64 ; mov rax, [rbp + regs::RIP] ; jmp =>jump);
+
+    shared.indirect = at(&asm);
+    let miss = asm.new_dynamic_label();
+    dynasm!(asm ; .arch x64 ; =>jump ; mov [rbp + regs::RIP], rax);
+    links::look_up(&mut asm, miss);
+    dynasm!(asm
+        ; .arch x64
+        ; jmp QWORD [rdx + links::CODE]
+        ; =>miss
+        ; mov eax, exit::JUMP as i32
+    );
+    let distance = shared.exit as i64 - (at(&asm) as i64 + 5);
+    asm.push(0xe9);
+    asm.push_i32(distance as i32);
+    shared.load_sse = at(&asm);
+    let fail = asm.new_dynamic_label();
+    dynasm!(asm
+        ; .arch x64
+        ; cmp BYTE [rbp + regs::FP], sse::USABLE as i8
+        ; jne =>fail
+        ; mov eax, [rbp + regs::MXCSR]
+        ; not eax
+        ; test eax, 0x1f80
+        ; jnz =>fail
+        ; ldmxcsr [rbp + regs::MXCSR]
+        ; mov rax, [rbp + regs::VECTORS]
+    );
+    for i in 0..16u8 {
+        dynasm!(asm ; .arch x64 ; movaps Rx(i), [rax + i32::from(i) * VECTOR]);
+    }
+    dynasm!(asm ; .arch x64 ; mov BYTE [rbp + regs::FP], sse::LOADED as i8 ; xor eax, eax ; =>fail ; ret);
+    memory.add(&asm.finalize().ok()?)?;
+    Some(shared)
+}
+
+/// Bytes from one vector register of the guest to the next.
+const VECTOR: i32 = size_of::<Vector>() as i32;
+
+/// Pinned registers and budget into the context, XMM registers and MXCSR back to the guest's.
+fn spill(asm: &mut Asm) {
+    for (guest, reg) in PINNED {
+        store(asm, 8, Rm::Mem(host::RBP, slot(guest)), reg);
+    }
+    let over = asm.new_dynamic_label();
+    dynasm!(asm
+        ; .arch x64
+        ; mov [rbp + regs::BUDGET], r15
+        ; cmp BYTE [rbp + regs::FP], sse::LOADED as i8
+        ; jne =>over
+        ; mov rcx, [rbp + regs::VECTORS]
+    );
+    for i in 0..16u8 {
+        dynasm!(asm ; .arch x64 ; movaps [rcx + i32::from(i) * VECTOR], Rx(i));
+    }
+    dynasm!(asm
+        ; .arch x64
+        ; stmxcsr [rbp + regs::MXCSR]
+        ; ldmxcsr [rbp + regs::HOST_MXCSR]
+        ; mov BYTE [rbp + regs::FP], sse::USABLE as i8
+        ; =>over
+    );
+}
+
+/// Pinned registers and budget out of the context.
+fn fill(asm: &mut Asm) {
+    for (guest, reg) in PINNED {
+        load(asm, 8, reg, Rm::Mem(host::RBP, slot(guest)));
+    }
+    dynasm!(asm ; .arch x64 ; mov r15, [rbp + regs::BUDGET]);
+}

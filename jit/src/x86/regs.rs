@@ -1,0 +1,123 @@
+//! Where the guest's registers live while compiled code runs, and the memory beside them.
+//!
+//! Ten of the sixteen general registers are pinned in host registers over all compiled code; the
+//! others, and everything else, lie in [`Ctx`], which RBP points into. R15 counts the budget down.
+//! RAX, RCX and RDX are scratch, dead between two guest instructions.
+
+use dejavm_interp::x86::interpreter::Ran;
+use std::mem::offset_of;
+
+/// Host register numbers.
+pub mod host {
+    #![allow(missing_docs, reason = "the names are the manual's")]
+    pub const RAX: u8 = 0;
+    pub const RCX: u8 = 1;
+    pub const RDX: u8 = 2;
+    pub const RBX: u8 = 3;
+    pub const RBP: u8 = 5;
+    pub const RSI: u8 = 6;
+    pub const RDI: u8 = 7;
+    pub const R8: u8 = 8;
+    pub const R9: u8 = 9;
+    pub const R10: u8 = 10;
+    pub const R11: u8 = 11;
+    pub const R12: u8 = 12;
+    pub const R13: u8 = 13;
+    pub const R14: u8 = 14;
+}
+
+/// The pinned registers: guest number, host number.
+pub const PINNED: [(u8, u8); 10] = [
+    (0, host::R10),
+    (1, host::R11),
+    (2, host::R13),
+    (3, host::RBX),
+    (4, host::R14),
+    (5, host::R12),
+    (6, host::RSI),
+    (7, host::RDI),
+    (8, host::R8),
+    (9, host::R9),
+];
+
+/// The host register of a guest register, if it is pinned.
+pub fn pinned(guest: u8) -> Option<u8> {
+    PINNED.iter().find(|p| p.0 == guest).map(|p| p.1)
+}
+
+/// What compiled code works on besides registers. RBP points [`BIAS`] bytes into it.
+#[repr(C)]
+#[derive(Default)]
+pub struct Ctx {
+    /// General registers; of the pinned ones only outside of compiled code.
+    pub regs: [u64; 16],
+    /// The status flags, see [`super::flags`].
+    pub flags: u64,
+    /// The current space of the TLB.
+    pub tlb: u64,
+    /// The host mapping of guest memory.
+    pub memory: u64,
+    /// Base of FS.
+    pub fs_base: u64,
+    /// Base of GS.
+    pub gs_base: u64,
+    /// The cache of indirect branches' targets.
+    pub jumps: u64,
+    /// A value kept over an access to memory.
+    pub temp: u64,
+    /// What R15 was when compiled code was left.
+    pub budget: u64,
+    /// The function that runs one instruction in the interpreter.
+    pub run_op: u64,
+    /// Target of a branch that left compiled code.
+    pub rip: u64,
+    /// The [`dejavm_interp::x86::Exec`] of the run.
+    pub exec: u64,
+    /// The table of [`super::block::OpInfo`]s.
+    pub infos: u64,
+    /// The guest's XMM registers, in the CPU.
+    pub vectors: u64,
+    /// MXCSR of the guest, unless it is loaded.
+    pub mxcsr: u32,
+    /// MXCSR of the host.
+    pub host_mxcsr: u32,
+    /// Where XMM registers and MXCSR are, see [`super::sse`].
+    pub fp: u8,
+    /// The mode that the code is compiled for.
+    pub long: bool,
+    /// Set by `run_op` when it ends the stay in compiled code.
+    pub result: Option<Ran>,
+    /// Instructions that compiled code handed to the interpreter.
+    pub handed: u64,
+}
+
+/// What RBP is beyond the start of [`Ctx`]: the most used fields are reached with short offsets.
+pub const BIAS: i32 = 128;
+
+macro_rules! field {
+    ($($name:ident: $field:ident,)*) => { $(
+        #[doc = concat!("Offset of `", stringify!($field), "` from RBP.")]
+        pub const $name: i32 = offset_of!(Ctx, $field) as i32 - BIAS;
+    )* };
+}
+field! {
+    FLAGS: flags,
+    TLB: tlb,
+    MEMORY: memory,
+    FS_BASE: fs_base,
+    GS_BASE: gs_base,
+    JUMPS: jumps,
+    TEMP: temp,
+    BUDGET: budget,
+    RUN_OP: run_op,
+    RIP: rip,
+    VECTORS: vectors,
+    MXCSR: mxcsr,
+    HOST_MXCSR: host_mxcsr,
+    FP: fp,
+}
+
+/// Offset of a guest register's place in [`Ctx`] from RBP.
+pub fn slot(guest: u8) -> i32 {
+    i32::from(guest) * 8 - BIAS
+}

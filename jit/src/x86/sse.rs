@@ -1,0 +1,295 @@
+//! SSE and SSE2: the host's own instruction, with the guest's operands.
+//!
+//! Guest XMM registers are in the host's of the same number, and MXCSR is the guest's, from the
+//! first such instruction on until the interpreter or the engine runs again ([`Ctx::fp`] tells).
+//! Only while every exception is masked: then results and flags are the interpreter's, whose
+//! software arithmetic is tested against the host's. RCPPS and RSQRTPS are not here: hosts differ.
+//!
+//! [`Ctx::fp`]: super::regs::Ctx::fp
+
+use super::block::{Compiler, Step};
+use super::emit::{Rm, encode, home, put};
+use super::flags::Kind;
+use super::flags::flag::ALL;
+use super::int::{Plan, simple_address};
+use super::regs;
+use super::regs::host::{RCX, RDX};
+use dejavm_interp::x86::op::Op;
+use dejavm_interp::x86::tlb::Access;
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use iced_x86::{
+    CpuidFeature, EncodingKind, Instruction, MandatoryPrefix, Mnemonic, OpCodeOperandKind, OpCodeTableKind,
+    OpKind,
+};
+
+/// XMM registers and MXCSR cannot be used, or are not known to be usable.
+pub const UNUSABLE: u8 = 0;
+/// They can be loaded.
+pub const USABLE: u8 = 1;
+/// They are in the host's.
+pub const LOADED: u8 = 2;
+
+/// True when the host's instruction may stand for the guest's.
+fn listed(m: Mnemonic) -> bool {
+    use Mnemonic::*;
+    matches!(
+        m,
+        Addps
+            | Addpd
+            | Addss
+            | Addsd
+            | Subps
+            | Subpd
+            | Subss
+            | Subsd
+            | Mulps
+            | Mulpd
+            | Mulss
+            | Mulsd
+            | Divps
+            | Divpd
+            | Divss
+            | Divsd
+            | Minps
+            | Minpd
+            | Minss
+            | Minsd
+            | Maxps
+            | Maxpd
+            | Maxss
+            | Maxsd
+            | Sqrtps
+            | Sqrtpd
+            | Sqrtss
+            | Sqrtsd
+            | Cmpps
+            | Cmppd
+            | Cmpss
+            | Cmpsd
+            | Comiss
+            | Comisd
+            | Ucomiss
+            | Ucomisd
+            | Cvtsi2ss
+            | Cvtsi2sd
+            | Cvtss2si
+            | Cvtsd2si
+            | Cvttss2si
+            | Cvttsd2si
+            | Cvtss2sd
+            | Cvtsd2ss
+            | Cvtps2pd
+            | Cvtpd2ps
+            | Cvtdq2ps
+            | Cvtps2dq
+            | Cvttps2dq
+            | Cvtdq2pd
+            | Cvtpd2dq
+            | Cvttpd2dq
+            | Andps
+            | Andpd
+            | Andnps
+            | Andnpd
+            | Orps
+            | Orpd
+            | Xorps
+            | Xorpd
+            | Pand
+            | Pandn
+            | Por
+            | Pxor
+            | Movaps
+            | Movapd
+            | Movups
+            | Movupd
+            | Movdqa
+            | Movdqu
+            | Movss
+            | Movsd
+            | Movd
+            | Movq
+            | Movlps
+            | Movlpd
+            | Movhps
+            | Movhpd
+            | Movhlps
+            | Movlhps
+            | Movmskps
+            | Movmskpd
+            | Pmovmskb
+            | Movntps
+            | Movntpd
+            | Movntdq
+            | Shufps
+            | Shufpd
+            | Unpcklps
+            | Unpckhps
+            | Unpcklpd
+            | Unpckhpd
+            | Pshufd
+            | Pshufhw
+            | Pshuflw
+            | Punpcklbw
+            | Punpcklwd
+            | Punpckldq
+            | Punpcklqdq
+            | Punpckhbw
+            | Punpckhwd
+            | Punpckhdq
+            | Punpckhqdq
+            | Packsswb
+            | Packssdw
+            | Packuswb
+            | Paddb
+            | Paddw
+            | Paddd
+            | Paddq
+            | Paddsb
+            | Paddsw
+            | Paddusb
+            | Paddusw
+            | Psubb
+            | Psubw
+            | Psubd
+            | Psubq
+            | Psubsb
+            | Psubsw
+            | Psubusb
+            | Psubusw
+            | Pmullw
+            | Pmulhw
+            | Pmulhuw
+            | Pmuludq
+            | Pmaddwd
+            | Pavgb
+            | Pavgw
+            | Pminub
+            | Pminsw
+            | Pmaxub
+            | Pmaxsw
+            | Psadbw
+            | Pcmpeqb
+            | Pcmpeqw
+            | Pcmpeqd
+            | Pcmpgtb
+            | Pcmpgtw
+            | Pcmpgtd
+            | Psllw
+            | Pslld
+            | Psllq
+            | Psrlw
+            | Psrld
+            | Psrlq
+            | Psraw
+            | Psrad
+            | Pslldq
+            | Psrldq
+            | Pextrw
+            | Pinsrw
+    )
+}
+
+/// How `ins` is compiled, or `None`.
+pub fn plan(ins: &Instruction, op: &Op, long: bool) -> Option<Plan> {
+    let code = ins.code().op_code();
+    let sse = ins.cpuid_features().iter().all(|f| matches!(f, CpuidFeature::SSE | CpuidFeature::SSE2));
+    let form = code.encoding() == EncodingKind::Legacy && code.table() == OpCodeTableKind::T0F;
+    let operands = (0..ins.op_count()).all(|i| match ins.op_kind(i) {
+        OpKind::Register => ins.op_register(i).is_xmm() || ins.op_register(i).is_gpr(),
+        OpKind::Memory => simple_address(op, long),
+        _ => true,
+    });
+    if !(listed(ins.mnemonic()) && sse && form && operands) {
+        return None;
+    }
+    let compares =
+        matches!(ins.mnemonic(), Mnemonic::Comiss | Mnemonic::Comisd | Mnemonic::Ucomiss | Mnemonic::Ucomisd);
+    Some(Plan { reads: 0, kills: if compares { ALL } else { 0 }, exits: true })
+}
+
+impl Compiler<'_> {
+    /// Emits an instruction that [`plan`] accepted.
+    pub fn sse(&mut self, s: &Step) {
+        use OpCodeOperandKind as K;
+        let ins = &s.ins;
+        let code = ins.code().op_code();
+        self.need_sse();
+        let mut reg = code.group_index().max(0) as u8;
+        let mut rm = Rm::Reg(0);
+        // A general register that the result goes to, and its place if that is memory.
+        let mut result = None;
+        for i in 0..ins.op_count() {
+            let guest = [s.op.r0, s.op.r1, s.op.r2][i.min(2) as usize];
+            let general = ins.op_kind(i) == OpKind::Register && ins.op_register(i).is_gpr();
+            let place = if ins.op_kind(i) == OpKind::Memory {
+                self.sse_memory(s, i == 0);
+                Rm::Mem(RDX, 0)
+            } else if general {
+                let size = ins.op_register(i).size() as u8;
+                match (i, home(guest)) {
+                    (0, Rm::Mem(..)) => {
+                        result = Some((size, guest));
+                        Rm::Reg(RCX)
+                    }
+                    _ => Rm::Reg(self.source(size, guest)),
+                }
+            } else {
+                Rm::Reg(guest)
+            };
+            match (code.op_kind(i), place) {
+                (K::imm8, _) => {}
+                (K::xmm_reg | K::r32_reg | K::r64_reg, Rm::Reg(r)) => reg = r,
+                _ => rm = place,
+            }
+        }
+        let prefix = match code.mandatory_prefix() {
+            MandatoryPrefix::P66 => 0x66,
+            MandatoryPrefix::PF3 => 0xf3,
+            MandatoryPrefix::PF2 => 0xf2,
+            _ => 0,
+        };
+        if prefix != 0 {
+            self.asm.push(prefix);
+        }
+        encode(self.asm, code.operand_size() == 64, &[0x0f, code.op_code() as u8], reg, rm);
+        if code.op_kind(ins.op_count() - 1) == K::imm8 {
+            self.asm.push(s.op.imm as u8);
+        }
+        if let Some((size, guest)) = result {
+            put(self.asm, size, guest, RCX);
+        }
+        if s.plan.is_some_and(|p| p.kills != 0) {
+            self.flags.wrote(ALL, Kind::Arith);
+        }
+    }
+
+    /// RDX = where the memory operand lies. Operands of 16 bytes have to be aligned, but for the
+    /// moves that say otherwise.
+    fn sse_memory(&mut self, s: &Step, write: bool) {
+        use Mnemonic::{Movdqu, Movupd, Movups};
+        let size = s.ins.memory_size().size() as u8;
+        let aligned = size == 16 && !matches!(s.ins.mnemonic(), Movups | Movupd | Movdqu);
+        self.linear(&s.op, s.next);
+        if aligned {
+            let slow = self.slow();
+            dynasm!(self.asm ; .arch x64 ; test al, 15 ; jnz =>slow);
+        }
+        self.translate(size, if write { Access::Write } else { Access::Read });
+    }
+
+    /// Emits the check that XMM registers and MXCSR are in the host's; where not, they are loaded, or
+    /// the instruction is handed over.
+    fn need_sse(&mut self) {
+        let slow = self.slow();
+        let load = self.asm.new_dynamic_label();
+        let back = self.asm.new_dynamic_label();
+        self.flags.host = 0;
+        dynasm!(self.asm
+            ; .arch x64
+            ; cmp BYTE [rbp + regs::FP], LOADED as i8
+            ; jne =>load
+            ; =>back
+        );
+        self.loads.push((load, back, slow));
+    }
+}

@@ -1,0 +1,447 @@
+//! The compiler against the interpreter: random programs, run on both in random slices, must leave
+//! the same CPU and the same memory at every stop. A failure prints the seed; `DEJAVM_SEED` runs
+//! that one alone, `DEJAVM_ROUNDS` runs more than the usual few seconds' worth.
+
+use dejavm_interp::engine::{Clock, Control, Engine, Stop};
+use dejavm_interp::mem::{Memory, Region};
+use dejavm_interp::x86::interpreter::{Blocks, Driver};
+use dejavm_interp::x86::model::Model;
+use dejavm_interp::x86::regs::{Segment, TableRegister, cr0, cr4, efer, right, seg};
+use dejavm_interp::x86::{Cpu, Interpreter, NoBus, X86Bus};
+use dejavm_jit::Jit;
+use dejavm_jit::x86::{Compiled, Settings};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpAccess, Register};
+
+const SIZE: u64 = 0x4_0000;
+const TABLES: u64 = 0x1000;
+const IDT: u64 = 0x6000;
+const GDT: u64 = 0x7000;
+const HANDLER: u64 = 0x8000;
+const CODE: u64 = 0x1_0000;
+const CODE_PAGES: u64 = 3;
+const DATA: u64 = 0x2_0000;
+const STACK: u64 = 0x3_0000;
+/// Not mapped in 64-bit mode.
+const HOLE: u64 = 0x2_8000;
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 33) % n
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+fn memory() -> Memory {
+    let mut mem = Memory::new(SIZE).unwrap();
+    mem.set_regions(vec![Region { start: 0, len: SIZE, offset: 0, writable: true }]).unwrap();
+    mem
+}
+
+fn put(mem: &mut Memory, at: u64, bytes: &[u8]) {
+    assert!(mem.load(at, bytes));
+}
+
+/// Eight bytes that are often interesting as one double or two singles.
+fn number(r: &mut Random) -> u64 {
+    let single = |r: &mut Random| {
+        let specials =
+            [0, 1, 0x7f_ffff, 0x80_0000, 0x7f80_0000, 0x7f80_0001, 0x7fc0_0000, 0x3f80_0000, 0x7f7f_ffff];
+        specials[r.below(9) as usize] | (r.next() as u32) << 31
+    };
+    match r.below(4) {
+        0 => {
+            let e = [0, 1, 0x3fe, 0x3ff, 0x400, 0x41e, 0x43f, 0x7fe, 0x7ff][r.below(9) as usize];
+            let m = [0, 1, 1 << 51, (1 << 52) - 1, r.next() >> 12][r.below(5) as usize];
+            e << 52 | m | r.next() << 63
+        }
+        1 => u64::from(single(r)) << 32 | u64::from(single(r)),
+        2 => {
+            u64::from((r.below(200) as f32 / 7.0).to_bits()) << 32 | u64::from((r.below(99) as f32).to_bits())
+        }
+        _ => r.next(),
+    }
+}
+
+/// Every exception goes to a handler that starts the program again with a stack and pointers that
+/// work, and one register moved on.
+fn machine(long: bool, r: &mut Random) -> (Cpu, Memory) {
+    let mut mem = memory();
+    let mut cpu = Cpu::new(Model::Max, 7, true);
+    let data = right::P | right::S | right::RW | right::ACCESSED | right::DB | right::G;
+    for s in [seg::ES, seg::SS, seg::DS, seg::FS, seg::GS] {
+        cpu.segs[usize::from(s)] = Segment { selector: 0x10, rights: data, base: 0, limit: u32::MAX };
+    }
+    let mut code = data | right::CODE;
+    if long {
+        code = (code | right::L) & !right::DB;
+        put(&mut mem, TABLES, &(TABLES + 0x1007).to_le_bytes());
+        put(&mut mem, TABLES + 0x1000, &(TABLES + 0x2007).to_le_bytes());
+        put(&mut mem, TABLES + 0x2000, &(TABLES + 0x3007).to_le_bytes());
+        for page in 0..SIZE >> 12 {
+            if page << 12 != HOLE {
+                put(&mut mem, TABLES + 0x3000 + page * 8, &(page << 12 | 7).to_le_bytes());
+            }
+        }
+        cpu.cr0 = cr0::PE | cr0::PG | cr0::WP | cr0::ET;
+        cpu.cr3 = TABLES;
+        cpu.cr4 = cr4::PAE | cr4::OSFXSR;
+        cpu.msrs.efer = efer::LME | efer::LMA;
+        cpu.segs[usize::from(seg::GS)].base = DATA + 0x800;
+    } else {
+        cpu.cr0 = cr0::PE | cr0::ET;
+        cpu.cr4 = cr4::OSFXSR;
+    }
+    cpu.segs[usize::from(seg::CS)] = Segment { selector: 8, rights: code, base: 0, limit: u32::MAX };
+    let flat_code: u64 = if long { 0x00af_9b00_0000_ffff } else { 0x00cf_9b00_0000_ffff };
+    put(&mut mem, GDT + 8, &flat_code.to_le_bytes());
+    put(&mut mem, GDT + 16, &0x00cf_9300_0000_ffffu64.to_le_bytes());
+    cpu.gdtr = TableRegister { base: GDT, limit: 0x17 };
+    let size = if long { 16 } else { 8 };
+    for vector in 0..256 {
+        let low = (HANDLER & 0xffff) | 8 << 16 | 0x8e00 << 32;
+        put(&mut mem, IDT + vector * size, &low.to_le_bytes());
+    }
+    cpu.idtr = TableRegister { base: IDT, limit: (256 * size - 1) as u16 };
+    let jump = |at: u64| (CODE as i64 - (at as i64 + 5)) as i32;
+    let mut handler = Vec::new();
+    for (reg, v) in [(4u8, STACK + 0x800), (6, DATA + 0x123), (7, DATA + 0x7f0), (5, STACK + 0x400)] {
+        // MOV r32, imm32
+        handler.push(0xb8 + reg);
+        handler.extend((v as u32).to_le_bytes());
+    }
+    // ADD EBX, 12345678H; CLD
+    handler.extend([0x81, 0xc3, 0x78, 0x56, 0x34, 0x12, 0xfc]);
+    handler.push(0xe9);
+    let at = HANDLER + handler.len() as u64 - 1;
+    handler.extend(jump(at).to_le_bytes());
+    put(&mut mem, HANDLER, &handler);
+    for reg in 0..16 {
+        let v = match r.below(4) {
+            0 => r.below(16),
+            1 => DATA + r.below(0x1000),
+            2 => u64::MAX - r.below(16),
+            _ => r.next(),
+        };
+        cpu.regs[reg] = if long { v } else { v & 0xffff_ffff };
+    }
+    // Rounding, DAZ and FTZ, and some flags already set; now and then something unmasked.
+    cpu.mxcsr = 0x1f80 | (r.next() as u32) & 0xe07f;
+    if r.one_in(8) {
+        cpu.mxcsr &= !(0x80 << r.below(6));
+    }
+    for v in &mut cpu.vectors {
+        v.0[0] = number(r);
+        v.0[1] = number(r);
+    }
+    cpu.regs[4] = STACK + 0x800;
+    cpu.regs[6] = DATA + 0x123;
+    cpu.regs[7] = DATA + 0x7f0;
+    cpu.set_rip(CODE);
+    for at in (DATA..DATA + 0x2000).step_by(8) {
+        put(&mut mem, at, &number(r).to_le_bytes());
+    }
+    (cpu, mem)
+}
+
+/// Opcodes after no escape, and after 0F, that are worth their frequency.
+const ONE: &[u8] = &[
+    0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x08, 0x09, 0x0a, 0x0b, 0x10, 0x11, 0x12, 0x13, 0x18, 0x19, 0x1b,
+    0x20, 0x21, 0x22, 0x23, 0x25, 0x28, 0x29, 0x2a, 0x2b, 0x30, 0x31, 0x32, 0x33, 0x38, 0x39, 0x3a, 0x3b,
+    0x3c, 0x3d, 0x40, 0x41, 0x48, 0x4a, 0x50, 0x51, 0x52, 0x53, 0x56, 0x57, 0x58, 0x5a, 0x5b, 0x63, 0x68,
+    0x69, 0x6a, 0x6b, 0x80, 0x81, 0x83, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x89, 0x8a, 0x8b, 0x8b,
+    0x8d, 0x8d, 0x8f, 0x90, 0x91, 0x93, 0x98, 0x99, 0x9c, 0x9d, 0x9e, 0x9f, 0xa4, 0xa5, 0xa8, 0xa9, 0xaa,
+    0xab, 0xac, 0xae, 0xa6, 0xb0, 0xb4, 0xb8, 0xba, 0xc0, 0xc1, 0xc6, 0xc7, 0xc8, 0xc9, 0xd0, 0xd1, 0xd2,
+    0xd3, 0xd7, 0xd8, 0xd9, 0xdc, 0xdd, 0xf5, 0xf6, 0xf7, 0xf7, 0xf8, 0xf9, 0xfc, 0xfe, 0xff,
+];
+const TWO: &[u8] = &[
+    0x10, 0x11, 0x14, 0x1f, 0x28, 0x29, 0x2a, 0x2c, 0x2d, 0x2e, 0x2f, 0x31, 0x40, 0x41, 0x42, 0x43, 0x44,
+    0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f, 0x51, 0x54, 0x57, 0x58, 0x59, 0x5a,
+    0x5b, 0x5c, 0x5d, 0x5e, 0x5f, 0x5c, 0x2e, 0x58, 0x59, 0x60, 0x61, 0x67, 0x6b, 0x6c, 0x72, 0x73, 0x74,
+    0x62, 0x6e, 0x6f, 0x70, 0x7e, 0x7f, 0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a,
+    0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa2, 0xa3, 0xae, 0xa4, 0xa5, 0xab, 0xac, 0xad, 0xaf, 0xaf, 0xb0, 0xb1,
+    0xb3, 0xb6, 0xb7, 0xb8, 0xba, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf, 0xc0, 0xc1, 0xc6, 0xc8, 0xca, 0xcf,
+    0xd4, 0xd6, 0xe6, 0xeb, 0xef, 0xfc, 0xfe,
+];
+
+/// One random instruction other than a branch, or `None`.
+fn instruction(r: &mut Random, long: bool) -> Option<Vec<u8>> {
+    let mut b = Vec::new();
+    if r.one_in(8) {
+        b.push(0x66);
+    }
+    if r.one_in(10) {
+        b.push(*[0xf2, 0xf3, 0xf3].get(r.below(3) as usize)?);
+    }
+    if r.one_in(30) {
+        b.push(*[0x64, 0x65, 0x65, 0x67, 0x2e, 0xf0].get(r.below(6) as usize)?);
+    }
+    if long && r.below(3) != 0 {
+        b.push(0x40 | r.below(16) as u8);
+    }
+    if r.below(3) == 0 {
+        b.push(0x0f);
+        b.push(TWO[r.below(TWO.len() as u64) as usize]);
+    } else {
+        b.push(ONE[r.below(ONE.len() as u64) as usize]);
+    }
+    let reg = (r.below(8) as u8) << 3;
+    match r.below(12) {
+        0..=5 => b.push(0xc0 | reg | r.below(8) as u8),
+        6 | 7 => {
+            // [RSI or RDI + disp8]
+            b.push(0x40 | reg | 6 | r.below(2) as u8);
+        }
+        8 => b.extend([0x44 | reg, 0x24]),
+        9 => {
+            // [RDI + small register * scale + disp8]
+            b.extend([0x44 | reg, (r.below(4) as u8) << 6 | (r.below(8) as u8) << 3 | 7]);
+        }
+        10 if long => {
+            // RIP-relative, somewhere near: mostly reads, now and then a store into code.
+            b.push(reg | 5);
+            b.extend(((r.below(0x3000) as i32) - 0x400).to_le_bytes());
+        }
+        _ => b.push(r.next() as u8),
+    }
+    b.extend(r.next().to_le_bytes());
+    b.extend(r.next().to_le_bytes());
+    b.truncate(15);
+    let mut d = Decoder::with_ip(if long { 64 } else { 32 }, &b, CODE, DecoderOptions::NONE);
+    let ins = d.decode();
+    if ins.is_invalid() {
+        return r.one_in(50).then(|| b[..2].to_vec());
+    }
+    let keep = ins.flow_control() == FlowControl::Next && fitting(&ins, r);
+    keep.then(|| b[..ins.len()].to_vec())
+}
+
+/// False for what would only derail the program.
+fn fitting(ins: &Instruction, r: &mut Random) -> bool {
+    use Mnemonic::*;
+    let special = (0..ins.op_count()).any(|i| {
+        let reg = ins.op_register(i);
+        reg.is_cr() || reg.is_dr() || reg.is_segment_register() && !r.one_in(20)
+    });
+    if special || matches!(ins.mnemonic(), Hlt | Popf | Popfd | Popfq) && !r.one_in(10) {
+        return false;
+    }
+    // The pointers mostly keep pointing.
+    let mut info = iced_x86::InstructionInfoFactory::new();
+    let lost = info.info(ins).used_registers().iter().any(|u| {
+        let pointer = matches!(u.register().full_register(), Register::RSP | Register::RSI | Register::RDI);
+        let written = matches!(
+            u.access(),
+            OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite
+        );
+        pointer && written && !ins.is_string_instruction() && ins.stack_pointer_increment() == 0
+    });
+    let store_into_code = ins.is_ip_rel_memory_operand()
+        && info.info(ins).used_memory().iter().any(|m| m.access() != OpAccess::Read);
+    (!lost || r.one_in(12)) && (!store_into_code || r.one_in(30))
+}
+
+/// A program of some pages: random instructions, branches among them, and a jump back at the end.
+fn program(mem: &mut Memory, r: &mut Random, long: bool) {
+    let mut starts = Vec::new();
+    let mut code: Vec<u8> = Vec::new();
+    let mut fixes = Vec::new();
+    let want = 20 + r.below(120) as usize;
+    for _ in 0..want {
+        if r.one_in(40) {
+            // On, somewhere else, near the end of a page now and then.
+            let gap = if r.one_in(3) { 4096 - code.len() % 4096 } else { r.below(300) as usize };
+            let gap = gap.saturating_sub(r.below(8) as usize).max(5);
+            if code.len() + gap + 200 < (CODE_PAGES * 4096) as usize {
+                code.push(0xe9);
+                code.extend((gap as i32 - 5).to_le_bytes());
+                code.resize(code.len() + gap - 5, 0x90);
+            }
+        }
+        starts.push(code.len());
+        if r.one_in(5) {
+            match r.below(8) {
+                0 => code.extend([0xe8, 0, 0, 0, 0]),
+                1 => code.push(0xc3),
+                2 => code.extend([0xe9, 0, 0, 0, 0]),
+                3 => code.extend([0xff, 0xd0 | r.below(8) as u8]),
+                4 => code.extend([0xe0 | r.below(4) as u8, r.below(8) as u8]),
+                _ => code.extend([0x0f, 0x80 | r.below(16) as u8, 0, 0, 0, 0]),
+            }
+            if matches!(code[*starts.last().unwrap()], 0xe8 | 0xe9 | 0x0f) {
+                fixes.push(code.len());
+            }
+        } else if let Some(bytes) = instruction(r, long) {
+            code.extend(bytes);
+        }
+    }
+    code.push(0xe9);
+    code.extend((-(code.len() as i32 + 4)).to_le_bytes());
+    for at in fixes {
+        let to = starts[r.below(starts.len() as u64) as usize];
+        code[at - 4..at].copy_from_slice(&(to as i32 - at as i32).to_le_bytes());
+    }
+    code.truncate((CODE_PAGES * 4096) as usize);
+    put(mem, CODE, &code);
+}
+
+/// Runs to the boundary `to`, or to where the CPU stops for good.
+fn run<B: Blocks>(
+    engine: &mut Driver<B>,
+    cpu: &mut Cpu,
+    mem: &mut Memory,
+    icount: &mut u64,
+    to: u64,
+    slice: &mut dyn FnMut(u64) -> u64,
+) -> Option<Stop> {
+    while *icount < to {
+        let budget = slice(to - *icount).clamp(1, to - *icount);
+        let bus: &mut dyn X86Bus = &mut NoBus;
+        let clock = Clock { icount: *icount, shift: 1, warp: 0 };
+        let exit = engine.run(cpu, 0, mem, bus, clock, budget);
+        *icount += exit.steps;
+        match exit.stop {
+            Stop::Budget => assert_eq!(exit.steps, budget),
+            Stop::Attention | Stop::Yield => {}
+            other => return Some(other),
+        }
+    }
+    None
+}
+
+/// A program and how to compile it, by its seed.
+fn setup(seed: u64) -> (Random, Cpu, Memory, Settings) {
+    let mut r = Random(seed | 1);
+    for _ in 0..8 {
+        r.next();
+    }
+    let long = !r.one_in(3);
+    let (cpu, mut mem) = machine(long, &mut r);
+    program(&mut mem, &mut r, long);
+    let settings = Settings {
+        threshold: if r.one_in(2) { 0 } else { r.below(4) as u8 },
+        most: if r.one_in(2) { 64 } else { 1 + r.below(8) as usize },
+        memory: if r.one_in(4) { 1 << 15 } else { 1 << 20 },
+    };
+    (r, cpu, mem, settings)
+}
+
+fn same(a: &Cpu, b: &Cpu) -> bool {
+    rmp_serde::to_vec(a).unwrap() == rmp_serde::to_vec(b).unwrap()
+}
+
+/// Looks for the first step at which a run in one go differs, and prints what led there.
+fn locate(seed: u64, up_to: u64) {
+    let mut trace = Vec::new();
+    for n in 1..=up_to {
+        let (_, mut cpu_a, mut mem_a, settings) = setup(seed);
+        let (_, mut cpu_b, mut mem_b, _) = setup(seed);
+        let (mut at_a, mut at_b) = (0, 0);
+        run(&mut Interpreter::new(), &mut cpu_a, &mut mem_a, &mut at_a, n, &mut |n| n);
+        let mut jit = Jit::with(Compiled::new(Settings { threshold: 0, ..settings }));
+        run(&mut jit, &mut cpu_b, &mut mem_b, &mut at_b, n, &mut |n| n);
+        if at_a != at_b || !same(&cpu_a, &cpu_b) || mem_a.bytes() != mem_b.bytes() {
+            eprintln!(
+                "first difference after {n} steps: {}",
+                trace[trace.len().saturating_sub(14)..].join("\n")
+            );
+            eprintln!("{:?}\n{:?}", Seen(&cpu_a), Seen(&cpu_b));
+            return;
+        }
+        let rip = cpu_a.rip();
+        let bytes = mem_a.bytes().get(rip as usize..rip as usize + 15).unwrap_or(&[]);
+        let bits = u32::from(cpu_a.code_size()) * 8;
+        let ins = Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE).decode();
+        let mut text = String::new();
+        iced_x86::Formatter::format(&mut iced_x86::NasmFormatter::new(), &ins, &mut text);
+        trace.push(format!("{n}: {rip:x} {text} {:02x?}", &bytes[..ins.len().min(bytes.len())]));
+    }
+}
+
+/// Compares both engines on one program. Returns the steps made in compiled code.
+fn round(seed: u64) -> u64 {
+    let (mut r, cpu, mut mem, settings) = setup(seed);
+    let mut other = memory();
+    put(&mut other, 0, mem.bytes());
+    let (mut cpu_a, mut cpu_b) = (cpu.clone(), cpu);
+    let mut reference = Interpreter::new();
+    let mut second = Interpreter::new();
+    let mut jit = Jit::with(Compiled::new(settings));
+    let (mut at_a, mut at_b) = (0, 0);
+    let switches = r.one_in(4);
+    for _ in 0..30 {
+        let to = at_a + 1 + if r.one_in(3) { r.below(20) } else { r.below(800) };
+        let stop_a = run(&mut reference, &mut cpu_a, &mut mem, &mut at_a, to, &mut |n| n);
+        let small = r.one_in(3);
+        let mut slices = Random(r.next() | 1);
+        let mut slice = |n: u64| {
+            if small {
+                1 + slices.below(9)
+            } else if slices.one_in(2) {
+                n
+            } else {
+                1 + slices.below(200)
+            }
+        };
+        let interpreted = switches && r.one_in(3);
+        if switches || r.one_in(10) {
+            jit.flush();
+            second.flush();
+        }
+        let stop_b = if interpreted {
+            run(&mut second, &mut cpu_b, &mut other, &mut at_b, to, &mut slice)
+        } else {
+            run(&mut jit, &mut cpu_b, &mut other, &mut at_b, to, &mut slice)
+        };
+        let alike = (at_a, &stop_a) == (at_b, &stop_b) && same(&cpu_a, &cpu_b);
+        if !alike || mem.bytes() != other.bytes() {
+            locate(seed, at_a.max(at_b));
+            let memory = mem.bytes().iter().zip(other.bytes()).position(|(a, b)| a != b);
+            panic!(
+                "seed {seed}, {settings:?}: at {at_a} {stop_a:?} and {at_b} {stop_b:?}, memory {memory:x?}\n{:?}\n{:?}",
+                Seen(&cpu_a),
+                Seen(&cpu_b),
+            );
+        }
+        if stop_a.is_some() {
+            break;
+        }
+    }
+    let counters = jit.counters();
+    let of = |name| counters.iter().find(|c| c.0 == name).map_or(0, |c| c.1);
+    of("steps in compiled code") - of("of those, handed to the interpreter")
+}
+
+struct Seen<'a>(&'a Cpu);
+
+impl std::fmt::Debug for Seen<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let c = self.0;
+        write!(f, "{:x?} flags {:x} cr2 {:x} {:x?} {:x?}", c.regs, c.rflags(), c.cr2, c.x87, c.mxcsr)?;
+        write!(f, " {:x?}", c.vectors.map(|v| v.xmm()))
+    }
+}
+
+#[test]
+fn random_programs() {
+    if let Ok(seed) = std::env::var("DEJAVM_SEED") {
+        round(seed.parse().expect("a seed"));
+        return;
+    }
+    let rounds = std::env::var("DEJAVM_ROUNDS").map_or(400, |n| n.parse().expect("a number of rounds"));
+    let steps: u64 = (1..=rounds).map(|i| round(i * 0x9e37_79b9)).sum();
+    // A test that runs next to nothing would not be one.
+    assert!(steps > rounds * 500, "only {steps} steps in compiled code");
+    eprintln!("{steps}");
+}
