@@ -7,7 +7,7 @@
 
 use dejavm::host::clock::Stopwatch;
 use dejavm::host::files;
-use dejavm::machine::build;
+use dejavm::machine::build::{self, EngineKind};
 use dejavm::machine::config::{
     Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
 };
@@ -64,11 +64,11 @@ fn demo() -> (Arc<Recording>, Make<Pc>) {
     let mut log = Vec::new();
     let header = Header::new(config.clone(), Spacing { steps: 20, memory: 22, idle: None });
     let writer = Writer::begin(&mut log, &header).expect("memory can be written to");
-    let machine = build::pc(&config, &images).expect("the demo fits");
+    let machine = build::pc(&config, &images, EngineKind::default()).expect("the demo fits");
     let mut runner = Runner::new(machine, true, Some(header.checkpoints));
     Recorder::new(&mut runner, &mut Nobody, Some(writer)).run(1 << 28).expect("memory can be written to");
     let recording = Recording::read(&log[..]).expect("it was just written");
-    (Arc::new(recording), Arc::new(move || build::pc(&config, &images)))
+    (Arc::new(recording), Arc::new(move || build::pc(&config, &images, EngineKind::default())))
 }
 
 fn opened(path: &str) -> (Arc<Recording>, Make<Pc>) {
@@ -77,7 +77,7 @@ fn opened(path: &str) -> (Arc<Recording>, Make<Pc>) {
     let config = recording.header.machine.clone();
     let images = files::find(&config, &recording.images, Path::new(path), None);
     let images = images.unwrap_or_else(|e| panic!("{path}: {e}"));
-    (Arc::new(recording), Arc::new(move || build::pc(&config, &images)))
+    (Arc::new(recording), Arc::new(move || build::pc(&config, &images, EngineKind::default())))
 }
 
 struct Random(u64);

@@ -46,6 +46,8 @@ pub struct Interest {
     pub ports: Vec<(u16, u16)>,
     /// Device memory: first and last physical address.
     pub mmio: Vec<(PhysAddr, PhysAddr)>,
+    /// Every step of this CPU, whatever it is. Told as if a breakpoint were hit.
+    pub cpu: Option<usize>,
 }
 
 impl Interest {
@@ -57,6 +59,7 @@ impl Interest {
             && self.exceptions.is_empty()
             && self.ports.is_empty()
             && self.mmio.is_empty()
+            && self.cpu.is_none()
     }
 }
 
@@ -167,7 +170,8 @@ pub struct Probes {
 impl Default for Probes {
     fn default() -> Self {
         let (interest, keep) = (Interest::default(), Keep::Last);
-        Self { interest, active: false, pages: 0, keep, hits: Vec::new(), looked: u64::MAX, version: 0 }
+        let hits = Vec::new();
+        Self { interest, active: false, pages: 0, keep, hits, looked: u64::MAX, version: 0 }
     }
 }
 
@@ -226,6 +230,28 @@ impl Probes {
     pub fn execute(&mut self, icount: u64, cpu: usize, pc: u64) {
         if self.breaks_in(pc, 1) && self.looked != icount {
             self.looked = icount;
+            self.note(Hit { icount, cpu, pc, what: What::Execute });
+        }
+    }
+
+    /// Notes that a CPU has the turn, if its steps are looked for. True when the machine has to
+    /// leave before its step.
+    #[inline]
+    pub fn turn_begins(&mut self, icount: u64, cpu: usize, pc: u64) -> bool {
+        let leave = self.active && self.interest.cpu == Some(cpu) && self.keep != Keep::Last;
+        if leave {
+            self.note(Hit { icount, cpu, pc, what: What::Execute });
+        }
+        leave && self.full()
+    }
+
+    /// Notes the last step that a CPU made, if its steps are looked for. `icount` is the boundary
+    /// before it.
+    #[inline]
+    pub fn turn_ends(&mut self, icount: u64, cpu: usize, pc: u64) {
+        let wanted = self.active && self.interest.cpu == Some(cpu) && self.keep == Keep::Last;
+        // What is known of the step already says more.
+        if wanted && self.hits.last().is_none_or(|h| h.icount < icount) {
             self.note(Hit { icount, cpu, pc, what: What::Execute });
         }
     }

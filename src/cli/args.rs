@@ -25,7 +25,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Replay a recording against every checkpoint; exit 0 only if all hold
     Verify(VerifyArgs),
-    /// Compare two recordings
+    /// Ask a recording's history: who wrote this, when was that executed
+    Query(QueryArgs),
+    /// Find the first step at which two recordings, or two engines, differ
     Diff(DiffArgs),
     /// Show what a recording is of
     Info(FileArgs),
@@ -109,6 +111,9 @@ pub struct MachineArgs {
     /// (not available yet)
     #[arg(long, hide = true)]
     pub keep: Option<String>,
+    /// Flip a bit at a step, for tests (repeatable): see docs/diff.md
+    #[arg(long, value_name = "ICOUNT:TARGET[:BIT]", hide_short_help = true)]
+    pub inject: Vec<String>,
     #[command(flatten)]
     pub later: LaterArgs,
 }
@@ -116,11 +121,11 @@ pub struct MachineArgs {
 /// Options of commands that attach a debugger.
 #[derive(Args, Clone, Debug)]
 pub struct LaterArgs {
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Wait for gdb: PORT (of this host), HOST:PORT or unix:PATH; port 0 is any free one
+    #[arg(long, value_name = "ADDR")]
     pub gdb: Option<String>,
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Monitor for replay: stdio, PORT, HOST:PORT or unix:PATH
+    #[arg(long, value_name = "ADDR")]
     pub monitor: Option<String>,
     /// (not available yet)
     #[arg(long, hide = true)]
@@ -146,15 +151,15 @@ pub struct RecordArgs {
     #[arg(long, value_name = "N")]
     pub save_every: Option<String>,
     /// Go on from a moment of another recording, with its machine: FILE@ICOUNT, FILE@P% or FILE@end
-    #[arg(long, value_name = "FILE@ICOUNT", conflicts_with_all = MACHINE)]
+    #[arg(long, value_name = "FILE@ICOUNT", conflicts_with_all = NOT_FROM)]
     pub from: Option<String>,
     /// With --from: look for the images here instead of under their recorded names
     #[arg(long, value_name = "DIR", requires = "from")]
     pub images: Option<PathBuf>,
 }
 
-/// The options that say what machine it is.
-const MACHINE: [&str; 15] = [
+/// The options that say what machine it is, and those of runs from power-on alone.
+const NOT_FROM: [&str; 17] = [
     "arch",
     "machine",
     "cpu",
@@ -170,6 +175,8 @@ const MACHINE: [&str; 15] = [
     "seed",
     "no_reboot",
     "drive",
+    "gdb",
+    "inject",
 ];
 
 /// What finds the recording and its images.
@@ -193,9 +200,9 @@ pub struct InputArgs {
 pub struct ReplayArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Stop at this step, or at the end
-    #[arg(long, value_name = "ICOUNT|end", default_value = "end")]
-    pub to: String,
+    /// Stop at this step, or at the end; a debugger begins there, and at the start if not told
+    #[arg(long, value_name = "ICOUNT|end")]
+    pub to: Option<String>,
     /// Where the first serial port's output goes: stdio, none, file:PATH
     #[arg(long, default_value = "stdio")]
     pub serial: String,
@@ -203,7 +210,43 @@ pub struct ReplayArgs {
     #[arg(long, default_value = "none")]
     pub debugcon: String,
     #[command(flatten)]
+    pub time: TimelineArgs,
+    #[command(flatten)]
     pub later: LaterArgs,
+}
+
+/// How to move in a recording's time.
+#[derive(Args, Clone, Debug)]
+pub struct TimelineArgs {
+    /// Memory that snapshots may hold: bytes with K, M or G; a bare number is mebibytes
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub snapshot_memory: String,
+    /// Threads for searches; as many as the host has if not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Names for addresses: ELF file or System.map; OFFSET is added to its addresses (repeatable)
+    #[arg(long, value_name = "FILE[@OFFSET]")]
+    pub symbols: Vec<String>,
+}
+
+/// `query`.
+#[derive(Args, Debug)]
+pub struct QueryArgs {
+    /// The recording
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub ask: crate::debug::query::Ask,
+    /// Print one JSON object a row
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub time: TimelineArgs,
+    /// Engine: interp
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
 }
 
 /// `verify`.
@@ -221,11 +264,29 @@ pub struct VerifyArgs {
 pub struct DiffArgs {
     /// The first recording
     pub first: PathBuf,
-    /// The second recording
+    /// The second recording; the first again if not given
     pub second: Option<PathBuf>,
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Engines of the two machines, for instance interp,jit
+    #[arg(long, value_name = "FIRST,SECOND")]
     pub engines: Option<String>,
+    /// Flip a bit in the second machine (repeatable): see docs/diff.md
+    #[arg(long, value_name = "ICOUNT:TARGET[:BIT]", hide_short_help = true)]
+    pub inject: Vec<String>,
+    /// First step to compare
+    #[arg(long, value_name = "ICOUNT", default_value_t = 0)]
+    pub from: u64,
+    /// Last step to compare
+    #[arg(long, value_name = "ICOUNT")]
+    pub to: Option<u64>,
+    /// Compare after every step, which also finds differences that heal
+    #[arg(long)]
+    pub step: bool,
+    /// Threads: with 2 both machines run at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -4,7 +4,8 @@ use super::args::RecordArgs;
 use super::index::every;
 use super::live::{console, not_an_image, status};
 use super::machines::{Make, Visit, with_machine};
-use super::replay::{Shown, print_stats, progress_bar};
+use super::progress::progress_bar;
+use super::replay::{Shown, print_stats};
 use super::{Done, open, options};
 use crate::host::clock::Stopwatch;
 use crate::host::console::warn;
@@ -68,9 +69,9 @@ pub fn record(a: &RecordArgs, from: &str) -> Done {
     }
     let images = files::find(config, &recording.images, path, a.images.as_deref())
         .map_err(|e| format!("{file}: {e}"))?;
+    let engine = options::engine(a.machine.engine.as_deref())?;
     let (input, serial) = console(&a.machine);
     let session = Session { a, recording: &recording, from, file, when, every, input, serial };
-    let engine = options::engine(a.machine.engine.as_deref())?;
     with_machine(config, images, engine, session).map_err(|e| format!("{file}: {e}"))?
 }
 
@@ -130,7 +131,7 @@ impl Visit for Session<'_> {
         let result = recorder.run(m.max_icount.unwrap_or(u64::MAX));
         let bytes = recorder.bytes();
         if m.stats {
-            print_stats(player.icount() - here, watch, &[]);
+            print_stats(player.icount() - here, watch, &player.look().counters());
         }
         let Ended { at, reason } =
             result.map_err(|e| format!("{}; the recording up to there is valid", wrong(e)))?;
@@ -176,15 +177,14 @@ impl Session<'_> {
         if let Some(bar) = shown.bar.take() {
             bar.finish_and_clear();
         }
-        match outcome {
-            Outcome::Reached | Outcome::Cut | Outcome::Probed => {}
-            Outcome::End(reason) => {
-                return Err(format!("--from {from}: {reason} at step {last}; nothing goes on from there"));
-            }
-            Outcome::Diverged(d) => {
-                eprintln!("dejavm: {file}: {d}{}", semantics_note(recording.header.semantics));
-                return Ok(Err(1));
-            }
+        if let Outcome::Diverged(d) = outcome {
+            eprintln!("dejavm: {file}: {d}{}", semantics_note(recording.header.semantics));
+            return Ok(Err(1));
+        }
+        if let Some((_, reason)) = recording.end()
+            && (player.replayer().at_end() || matches!(outcome, Outcome::End(_)))
+        {
+            return Err(format!("--from {from}: {reason} at step {last}; nothing goes on from there"));
         }
         let start = start.unwrap_or(&power_on);
         let besides = power_on.pages.differing(&start.pages);

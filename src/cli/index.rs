@@ -2,7 +2,8 @@
 
 use super::args::IndexArgs;
 use super::machines::{Make, Visit, with_machine};
-use super::replay::{Shown, print_stats, progress_bar};
+use super::progress::progress_bar;
+use super::replay::{Shown, print_stats};
 use super::{Done, open, options};
 use crate::host::clock::Stopwatch;
 use crate::host::console;
@@ -107,7 +108,8 @@ impl Visit for Session<'_> {
         let (watch, mut count) = (Stopwatch::start(), 0);
         let outcome = loop {
             match replayer.run(Some(saver.next()), &mut shown) {
-                Outcome::Reached => {}
+                // As while recording, nothing is saved where the guest ended its run.
+                Outcome::Reached if !replayer.at_end() => {}
                 other => break other,
             }
             if cancelled.set() {

@@ -1,13 +1,13 @@
-//! `info`, `dump` and `diff`. The JSON forms are stable and described in docs/log-format.md.
+//! `info` and `dump`. The JSON forms are stable and described in docs/log-format.md.
 
-use super::args::{DiffArgs, FileArgs};
+use super::args::FileArgs;
 use super::{Done, open};
 use crate::machine::config::RtcBase;
-use crate::replay::compare::{Parting, compare};
+use crate::replay::Moment;
+use crate::replay::compare::describe as input;
 use crate::replay::log::{Ending, Recording};
 use crate::replay::record::Record;
 use crate::replay::saved::Saved;
-use crate::replay::{Input, Moment};
 use serde::Serialize;
 use std::io::Write;
 
@@ -88,7 +88,7 @@ fn saved_info(r: &Recording) -> SavedInfo {
 }
 
 /// Writes to standard output; a reader that goes away is not an error.
-fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Done {
+pub fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Done {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
@@ -168,14 +168,11 @@ fn moment(at: Moment) -> String {
     format!("{:>14} +{}", at.icount, at.warp)
 }
 
-fn line(record: &Record) -> String {
+/// A record as a line of text.
+pub fn line(record: &Record) -> String {
     match record {
-        Record::Input { at, input } => {
-            let what = match input {
-                Input::Serial { port, bytes } => format!("serial {port}: \"{}\"", bytes.escape_ascii()),
-                other => format!("{other:?}"),
-            };
-            format!("{}  input       {what}", moment(*at))
+        Record::Input { at, input: what } => {
+            format!("{}  input       {}", moment(*at), input(what))
         }
         Record::HostClock { icount, ns } => format!("{icount:>14}     host-clock  {ns}"),
         Record::Checkpoint(c) => {
@@ -221,33 +218,4 @@ pub fn dump(a: &FileArgs) -> Done {
         }
         Ok(())
     })
-}
-
-/// `diff`.
-pub fn diff(a: &DiffArgs) -> Done {
-    let Some(second) = a.second.as_deref().filter(|_| a.engines.is_none()) else {
-        return Err("diff: give two recordings; --engines is not available in this version".to_owned());
-    };
-    let parting = compare(&open(&a.first)?, &open(second)?);
-    let same = parting == Parting::Same;
-    print(|out| {
-        if a.json {
-            serde_json::to_writer(&mut *out, &parting)?;
-            return writeln!(out);
-        }
-        match &parting {
-            Parting::Same => writeln!(out, "the same"),
-            Parting::Headers(fields) => {
-                writeln!(out, "recordings of different runs: {} differ", fields.join(", "))
-            }
-            Parting::Records { same, first, second } => {
-                writeln!(out, "the first {same} records are the same, then")?;
-                for (sign, record) in [('<', first), ('>', second)] {
-                    writeln!(out, "{sign} {}", record.as_ref().map_or("nothing".to_owned(), line))?;
-                }
-                Ok(())
-            }
-        }
-    })?;
-    Ok(u8::from(!same))
 }

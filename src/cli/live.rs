@@ -5,19 +5,23 @@ use super::args::{MachineArgs, RecordArgs, RunArgs};
 use super::index::every;
 use super::machines::{Make, Visit, with_machine};
 use super::options;
+use crate::debug::gdb::live::{Napping, Running};
 use crate::host::clock::Stopwatch;
 use crate::host::files::plain;
 use crate::host::live::{Host, Input};
 use crate::host::sink::Sinks;
+use crate::host::socket::Listener;
 use crate::machine::Machine;
 use crate::machine::board::Board;
-use crate::machine::config::{MachineConfig, RtcBase, RtcClock};
+use crate::machine::config::{Arch, MachineConfig, RtcBase, RtcClock};
+use crate::machine::fault::Fault;
 use crate::replay::log::{Header, Spacing, Writer};
 use crate::replay::record::EndReason;
-use crate::replay::recorder::{Ended, Outside, Recorder};
+use crate::replay::recorder::{BadFault, Ended, Outside, Recorder};
 use crate::replay::runner::Runner;
 use crate::replay::saver::Saver;
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 /// `run`: without recording.
@@ -40,7 +44,8 @@ fn live(a: &MachineArgs, output: Option<&Path>, every: Option<u64>) -> Done {
     if let Some(output) = output {
         not_an_image(output, &config)?;
     }
-    let session = Session { a, config: &config, input, serial, output, every };
+    let faults = options::faults(&a.inject)?;
+    let session = Session { a, faults, config: &config, input, serial, output, every };
     let engine = options::engine(a.engine.as_deref())?;
     with_machine(&config, images, engine, session).map_err(|e| e.to_string())?
 }
@@ -65,6 +70,7 @@ pub fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String>
 
 struct Session<'a> {
     a: &'a MachineArgs,
+    faults: Vec<(u64, Fault)>,
     config: &'a MachineConfig,
     input: Input,
     serial: &'a str,
@@ -76,8 +82,10 @@ impl Visit for Session<'_> {
     type Out = Done;
 
     fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
-        let Self { a, config, input, serial, output, every } = self;
+        let Self { a, faults, config, input, serial, output, every } = self;
+        possible(&faults, &machine)?;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
+        let listener = a.later.gdb.as_deref().map(super::gdb::listen).transpose()?;
         let date = match (config.rtc.base, config.rtc.clock) {
             (RtcBase::Date(date), RtcClock::Host) => Some(date),
             _ => None,
@@ -108,9 +116,15 @@ impl Visit for Session<'_> {
         let saver = every.map(|every| Saver::new(every, &mut machine));
         let mut runner = Runner::new(machine, config.no_reboot, output.map(|_| spacing));
         let watch = Stopwatch::start();
-        let mut recorder = Recorder::new(&mut runner, &mut host, log).saving(saver);
-        let result = recorder.run(a.max_icount.unwrap_or(u64::MAX));
-        let bytes = recorder.bytes();
+        let max = a.max_icount.unwrap_or(u64::MAX);
+        let mut napping = Napping(&mut host);
+        let outside: &mut dyn Outside = if listener.is_some() { &mut napping } else { napping.0 };
+        let mut recorder = Recorder::new(&mut runner, outside, log).saving(saver).with_faults(faults);
+        let result = match &listener {
+            Some(listener) => debugged(&mut recorder, listener, max, config.arch)?,
+            None => recorder.run(max),
+        };
+        let (bytes, left) = (recorder.bytes(), recorder.next_fault());
         let at = runner.at();
         // The terminal is as before from here on.
         drop(host);
@@ -119,7 +133,10 @@ impl Visit for Session<'_> {
         }
         let Ended { at, reason } = result.map_err(|e| {
             let kept = "stopped; the recording up to there is valid";
-            format!("{} at step {}; {kept}", full(&e), at.icount)
+            match e.get_ref().and_then(|e| e.downcast_ref::<BadFault>()) {
+                Some(fault) => format!("{fault}; {kept}"),
+                None => format!("{} at step {}; {kept}", full(&e), at.icount),
+            }
         })?;
         match output {
             Some(path) => {
@@ -128,8 +145,39 @@ impl Visit for Session<'_> {
             }
             None => eprintln!("dejavm: {reason} at step {}", at.icount),
         }
+        if let Some(left) = left {
+            return Err(format!("--inject at step {left}: the run ended before"));
+        }
         Ok(status(&reason))
     }
+}
+
+/// Runs under a debugger.
+fn debugged<B: Board, W: Write>(
+    recorder: &mut Recorder<'_, B, W>,
+    listener: &Listener,
+    max: u64,
+    arch: Arch,
+) -> Result<std::io::Result<Ended>, String> {
+    let mut running = Running::new(recorder, max);
+    let left = super::gdb::debug(listener, &mut running, arch);
+    let ended = running.ended();
+    left?;
+    // A debugger that kills the machine stops the run.
+    let reason = ended.unwrap_or(Ok(EndReason::Stopped));
+    Ok(reason.and_then(|reason| recorder.finish(reason)))
+}
+
+/// Refuses faults that can never be injected, before the run begins.
+fn possible<B: Board>(faults: &[(u64, Fault)], machine: &Machine<B>) -> Result<(), String> {
+    for (at, fault) in faults {
+        if let Err(wrong) = fault.check(machine)
+            && wrong.is_final()
+        {
+            return Err(format!("--inject at step {at}: {wrong}"));
+        }
+    }
+    Ok(())
 }
 
 /// The exit status of a run that ended like this.

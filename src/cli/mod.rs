@@ -6,12 +6,17 @@
 mod args;
 mod branch;
 mod demo;
+mod diff;
+mod gdb;
 mod index;
 mod info;
 mod live;
 mod machines;
+mod monitor;
 mod options;
 mod pack;
+mod progress;
+mod query;
 mod replay;
 mod verify;
 
@@ -38,7 +43,8 @@ pub fn main() -> ExitCode {
         Command::Record(a) => live::record(a),
         Command::Replay(a) => replay::replay(a),
         Command::Verify(a) => verify::verify(a),
-        Command::Diff(a) => info::diff(a),
+        Command::Query(a) => query::query(a),
+        Command::Diff(a) => diff::diff(a),
         Command::Info(a) => info::info(a),
         Command::Dump(a) => info::dump(a),
         Command::Pack(a) => pack::pack(a),

@@ -1,12 +1,15 @@
 //! From what the user said to a machine's configuration.
 
-use super::args::{LaterArgs, MachineArgs};
+use super::args::{LaterArgs, MachineArgs, TimelineArgs};
+use crate::debug::symbols::Symbols;
 use crate::host::sink::Sink;
 use crate::host::{clock, files};
 use crate::machine::build::EngineKind;
 use crate::machine::config::{
     Arch, CPU_MODELS, DEFAULT_SHIFT, Images, Kind, MachineConfig, Role, Rtc, RtcBase, RtcClock,
 };
+use crate::machine::fault::Fault;
+use crate::timeline;
 use std::fs::File;
 
 /// The machine that the options describe, and its images.
@@ -110,12 +113,70 @@ pub fn engine(name: Option<&str>) -> Result<EngineKind, String> {
 /// # Errors
 /// One line that names the option.
 pub fn later(a: &LaterArgs) -> Result<(), String> {
-    for (name, value) in [("gdb", &a.gdb), ("monitor", &a.monitor), ("qmp", &a.qmp)] {
+    if let Some(value) = &a.monitor {
+        return Err(format!("--monitor {value}: 'run' and 'record' have no monitor in this version"));
+    }
+    not_yet(a)
+}
+
+/// Refuses the debuggers that no command has yet.
+///
+/// # Errors
+/// One line that names the option.
+pub fn not_yet(a: &LaterArgs) -> Result<(), String> {
+    for (name, value) in [("qmp", &a.qmp)] {
         if let Some(value) = value {
             return Err(format!("--{name} {value}: not available in this version"));
         }
     }
     Ok(())
+}
+
+/// What a timeline may use.
+///
+/// # Errors
+/// One line that names the option.
+pub fn timeline(a: &TimelineArgs) -> Result<timeline::Options, String> {
+    let memory = size(&a.snapshot_memory)
+        .ok_or_else(|| format!("--snapshot-memory {}: not a size such as 512M", a.snapshot_memory))?;
+    let usual = timeline::Options::default();
+    Ok(timeline::Options { memory, jobs: a.jobs.map_or(usual.jobs, usize::from) })
+}
+
+/// The symbols of all files that were named.
+///
+/// # Errors
+/// One line that names the file.
+pub fn symbols(a: &TimelineArgs) -> Result<Symbols, String> {
+    let mut symbols = Symbols::default();
+    for spec in &a.symbols {
+        symbols.add(spec).map_err(|e| format!("--symbols {e}"))?;
+    }
+    Ok(symbols)
+}
+
+/// The faults that `--inject` asks for, by step.
+///
+/// # Errors
+/// One line that names the option.
+pub fn faults(options: &[String]) -> Result<Vec<(u64, Fault)>, String> {
+    let mut faults = options.iter().map(|o| fault(o)).collect::<Result<Vec<_>, _>>()?;
+    faults.sort_by_key(|f| f.0);
+    Ok(faults)
+}
+
+/// `ICOUNT:TARGET[:BIT]`; the target of memory has a colon itself.
+fn fault(text: &str) -> Result<(u64, Fault), String> {
+    let wrong = || format!("--inject {text}: not ICOUNT:TARGET[:BIT]");
+    let (at, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let at = at.parse().map_err(|_| wrong())?;
+    let colon = match rest.strip_prefix("mem:") {
+        Some(addr) => addr.find(':').map(|i| i + 4),
+        None => rest.find(':'),
+    };
+    let (target, bit) = colon.map_or((rest, "0"), |i| (&rest[..i], &rest[i + 1..]));
+    let bit = bit.parse().map_err(|_| format!("--inject {text}: '{bit}' is no number of a bit"))?;
+    Ok((at, Fault::parse(target, bit).map_err(|e| format!("--inject {text}: {e}"))?))
 }
 
 /// Bytes: a number with K, M, G or T; mebibytes without.

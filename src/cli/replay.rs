@@ -2,7 +2,8 @@
 
 use super::args::{InputArgs, ReplayArgs};
 use super::machines::{Make, Visit, with_machine};
-use super::{Done, open, options};
+use super::progress::progress_bar;
+use super::{Done, monitor, open, options};
 use crate::host::clock::Stopwatch;
 use crate::host::files;
 use crate::host::sink::Sinks;
@@ -14,17 +15,25 @@ use crate::replay::replayer::{Outcome, Replayer, Watcher};
 use crate::replay::runner::Runner;
 use crate::replay::tape::Tape;
 use crate::replay::{Moment, Output};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
 /// `replay`: shows what the recorded run printed.
 pub fn replay(a: &ReplayArgs) -> Done {
-    options::later(&a.later)?;
-    let to = match a.to.as_str() {
-        "end" => None,
-        n => Some(n.parse().map_err(|_| format!("--to {n}: neither a step nor 'end'"))?),
+    options::not_yet(&a.later)?;
+    let to = match a.to.as_deref() {
+        None | Some("end") => None,
+        Some(n) => Some(n.parse().map_err(|_| format!("--to {n}: neither a step nor 'end'"))?),
     };
+    if let Some(addr) = &a.later.gdb {
+        let start = if a.to.is_none() { 0 } else { to.unwrap_or(u64::MAX) };
+        return super::gdb::replay(a, addr, start);
+    }
+    if let Some(addr) = &a.later.monitor {
+        let start = if a.to.is_none() { 0 } else { to.unwrap_or(u64::MAX) };
+        return monitor::serve(a, addr, start);
+    }
     let sinks = Sinks::new(options::sink("serial", &a.serial)?, options::sink("debugcon", &a.debugcon)?);
     // A bar and the guest's output would overwrite each other.
     let bar = a.serial != "stdio" || !std::io::stdout().is_terminal();
@@ -72,16 +81,6 @@ impl Watcher for Shown {
             bar.set_position(at.icount);
         }
     }
-}
-
-/// A progress bar on standard error, if that is a terminal.
-pub fn progress_bar(steps: u64) -> Option<ProgressBar> {
-    if !std::io::stderr().is_terminal() {
-        return None;
-    }
-    let style = ProgressStyle::with_template("{bar:40} {percent}% {human_pos}/{human_len} steps, {eta} left");
-    let bar = ProgressBar::new(steps);
-    Some(style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style)))
 }
 
 /// Prints the speed of a run.

@@ -2,7 +2,8 @@
 
 use super::args::VerifyArgs;
 use super::machines::{Make, Visit, with_machine};
-use super::replay::{again, print_stats, progress_bar, say_cut, verdict};
+use super::progress::progress_bar;
+use super::replay::{again, print_stats, say_cut, verdict};
 use super::{Done, open, options};
 use crate::host::clock::Stopwatch;
 use crate::host::console::warn;

@@ -4,10 +4,12 @@ pub mod board;
 pub mod build;
 pub mod config;
 pub mod events;
+pub mod fault;
 pub mod loader;
 pub mod pc;
 pub mod time;
 pub mod toy;
+pub mod tree;
 
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};
@@ -132,11 +134,18 @@ impl<B: Board> Machine<B> {
                 let ns = deadline.since(self.state.now());
                 budget = budget.min(ns.div_ceil(1 << self.state.shift));
             }
+            let pc = self.state.board.pc(index);
+            if self.engine.probes().turn_begins(self.state.icount, index, pc) {
+                return Pause::Probed;
+            }
             let clock = self.state.clock();
             let Exit { steps, stop } =
                 self.state.board.run(&mut self.engine, index, &mut self.mem, source, clock, budget);
             self.state.icount += steps;
             self.first_moment |= steps > 0;
+            if steps > 0 {
+                self.engine.probes().turn_ends(self.state.icount - 1, index, pc);
+            }
             if self.state.board.cpus() > 1 {
                 self.state.turn.left -= steps;
             }
@@ -254,6 +263,9 @@ impl<B: Board> Machine<B> {
                 if usize::from(*cpu) < self.state.board.cpus() {
                     let _ = self.state.board.core((*cpu).into()).set(name, *value);
                 }
+            }
+            Input::Fault { target, bit } => {
+                let _ = fault::Fault::parse(target, *bit).and_then(|f| f.apply(self));
             }
             _ => {
                 let clock = self.state.clock();

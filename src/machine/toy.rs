@@ -199,6 +199,7 @@ impl Board for Toy {
             if self.value >> 54 == 0 {
                 let addr = self.value % self.memory & !7;
                 let mut old = [0; 8];
+                mem.barrier_read(addr, 8);
                 mem.read(addr, &mut old);
                 self.value ^= u64::from_le_bytes(old);
                 mem.write(addr, &self.value.to_le_bytes());
@@ -257,7 +258,7 @@ impl Board for Toy {
             Input::Key { code, .. } => self.value ^= u64::from(*code),
             Input::Pointer { dx, dy, .. } => self.value ^= *dx as u64 ^ (*dy as u64) << 32,
             Input::Nmi => self.value = !self.value,
-            Input::WriteMemory { .. } | Input::WriteRegister { .. } => {}
+            Input::WriteMemory { .. } | Input::WriteRegister { .. } | Input::Fault { .. } => {}
         }
         if !self.dead {
             self.halted = false;

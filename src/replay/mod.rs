@@ -83,12 +83,20 @@ pub enum Input {
         /// Its new value.
         value: u128,
     },
+    /// A test flipped one bit.
+    Fault {
+        /// What, as `machine::fault` names it.
+        target: String,
+        /// Which bit of it.
+        bit: u32,
+    },
 }
 
 impl Input {
-    /// True for what a debugger did: such a change belongs to the moment where the machine stood.
+    /// True for what a debugger or a test did: such a change belongs to the moment where the machine
+    /// stood.
     pub fn by_debugger(&self) -> bool {
-        matches!(self, Self::WriteMemory { .. } | Self::WriteRegister { .. })
+        matches!(self, Self::WriteMemory { .. } | Self::WriteRegister { .. } | Self::Fault { .. })
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Tape {
     pub ending: Ending,
     /// The last moment to which it can be replayed; none for a branch, which goes on by itself.
     last: Option<Moment>,
+    /// The checkpoints of a replay are compared with the recording's.
+    checked: bool,
 }
 
 /// Where on a tape a replay stands: part of a snapshot.
@@ -67,7 +69,7 @@ impl Tape {
                 other => events.push(other.clone()),
             }
         }
-        Self { events, clocks, ending: recording.ending, last: Some(recording.last()) }
+        Self { events, clocks, ending: recording.ending, last: Some(recording.last()), checked: true }
     }
 
     /// The last moment to which it can be replayed; `None` for a branch.
@@ -82,6 +84,30 @@ impl Tape {
             [head @ .., Record::End { at, .. }] => (head.len(), *at),
             all => (all.len(), self.last.unwrap_or_default()),
         }
+    }
+
+    /// The same tape for a replay that may go another way: its checkpoints are passed over, places on
+    /// it stay the same.
+    pub fn unchecked(&self) -> Self {
+        Self { checked: false, ..self.clone() }
+    }
+
+    /// True when every checkpoint has to be on the tape.
+    pub fn checked(&self) -> bool {
+        self.checked
+    }
+
+    /// The inputs, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = (Moment, &Input)> {
+        self.events.iter().filter_map(|r| match r {
+            Record::Input { at, input } => Some((*at, input)),
+            _ => None,
+        })
+    }
+
+    /// The readings of the host's clock, in order: step and nanoseconds.
+    pub fn clocks(&self) -> &[(u64, u64)] {
+        &self.clocks
     }
 
     /// The event at a place.
@@ -105,7 +131,7 @@ impl Tape {
         let mut events = self.events[..cursor.event].to_vec();
         events.push(Record::Input { at, input });
         let clocks = self.clocks[..cursor.clock].to_vec();
-        Self { events, clocks, ending: Ending::NoEnd, last: None }
+        Self { events, clocks, ending: Ending::NoEnd, last: None, checked: false }
     }
 
     /// The records up to the cursor, in their order in the file.

@@ -37,6 +37,8 @@ pub struct Condition {
     pub mmio: Vec<(PhysAddr, PhysAddr)>,
     /// Output of a serial port that contains this text.
     pub console: Option<(u8, Vec<u8>)>,
+    /// Every step of this CPU, told as if a breakpoint were hit.
+    pub cpu: Option<usize>,
 }
 
 impl Condition {
@@ -56,6 +58,7 @@ impl Condition {
             exceptions: self.exceptions,
             ports: self.ports.clone(),
             mmio: self.mmio.clone(),
+            cpu: self.cpu,
         }
     }
 

@@ -160,6 +160,11 @@ impl<B: Board> Timeline<B> {
         self.main.machine()
     }
 
+    /// The user's machine, to look at.
+    pub fn look(&self) -> &Machine<B> {
+        self.main.look()
+    }
+
     /// Goes to a step, or to the end if that comes before.
     ///
     /// # Errors

@@ -222,7 +222,7 @@ fn each_iteration_of_a_repeated_instruction_hits() {
     t.seek(at, &mut ()).unwrap();
     let cpu = t.machine().state.board.cpus()[0].clone();
     let (pc, target) = (cpu.linear_pc(), (cpu.regs[4] & !7) - 0x800);
-    let physical = t.machine().state.board.translate(0, &t.machine().mem, pc).unwrap();
+    let physical = t.look().state.board.translate(0, &t.look().mem, pc).unwrap();
     // REP STOSB
     t.write(Input::WriteMemory { addr: physical, bytes: vec![0xf3, 0xaa] });
     for (name, value) in [("rcx", 100), ("rdi", target), ("rax", 0x55)] {
@@ -276,7 +276,7 @@ fn a_branch_that_ends_says_so() {
     let at = t.end() / 2;
     t.seek(at, &mut ()).unwrap();
     let pc = t.machine().state.board.cpus()[0].linear_pc();
-    let physical = t.machine().state.board.translate(0, &t.machine().mem, pc).unwrap();
+    let physical = t.look().state.board.translate(0, &t.look().mem, pc).unwrap();
     // CLI, HLT
     t.write(Input::WriteMemory { addr: physical, bytes: vec![0xfa, 0xf4] });
     let never = Condition { execute: vec![0xdead_0000], ..Condition::default() };

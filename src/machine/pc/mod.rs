@@ -200,7 +200,7 @@ impl Devices {
             Input::PowerButton => self.pm.power_button(ctx),
             Input::Reset => ctx.request(Request::Reset),
             // The machine's own.
-            Input::WriteMemory { .. } | Input::WriteRegister { .. } => {}
+            Input::WriteMemory { .. } | Input::WriteRegister { .. } | Input::Fault { .. } => {}
             Input::Nmi if !self.has_apic => self.nmi_pin = true,
             Input::Nmi => {
                 for apic in &mut self.local_apics {

@@ -1,0 +1,224 @@
+//! The torture harness: random guests and real ones on every engine, with everything done to the
+//! engines that no guest may notice, compared with the plain interpreter.
+//!
+//! `cargo test --release --test torture` runs about a minute, the same programs each time. By hand:
+//! `DEJAVM_TORTURE=30 cargo test --release --test torture -- --nocapture` runs for 30 minutes, other
+//! programs each time. A failure prints its seed; `DEJAVM_TORTURE_SEED=SEED` runs that one.
+
+mod common;
+
+#[path = "torture/chunks.rs"]
+mod chunks;
+#[path = "torture/code.rs"]
+mod code;
+#[path = "torture/compare.rs"]
+mod compare;
+#[path = "torture/engines.rs"]
+mod engines;
+#[path = "torture/guests.rs"]
+mod guests;
+#[path = "torture/handlers.rs"]
+mod handlers;
+#[path = "torture/instructions.rs"]
+mod instructions;
+#[path = "torture/layout.rs"]
+mod layout;
+#[path = "torture/program.rs"]
+mod program;
+
+use compare::{Outcome, Run, compare};
+use dejavm::machine::Machine;
+use dejavm::machine::pc::Pc;
+use dejavm::replay::Input;
+use engines::{Fault, Profile};
+use guests::{Guest, Parts};
+use instructions::Instructions;
+use program::{PcEngine, Program};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Programs of a run in CI.
+const PROGRAMS: u64 = if cfg!(debug_assertions) { 40 } else { 640 };
+
+impl Run for Program {
+    fn machine(&self, engine: Box<PcEngine>) -> Machine<Pc> {
+        Program::machine(self, engine)
+    }
+    fn inputs(&self) -> &[(u64, Input)] {
+        &self.inputs
+    }
+    fn stops(&self) -> &[u64] {
+        &self.stops
+    }
+}
+
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    };
+    Some(number.unwrap_or_else(|| panic!("{name}={text}: not a number")))
+}
+
+/// One random program; the report of what is wrong.
+fn one(instructions: &Instructions, seed: u64) -> Result<Outcome, String> {
+    let program = Program::new(instructions, seed);
+    let mut outcome = compare(&program, &Profile::reference(), &Profile::random(seed));
+    match outcome.difference.take() {
+        None => Ok(outcome),
+        Some(d) => Err(format!(
+            "\nDEJAVM_TORTURE_SEED={seed} cargo test --release --test torture random_programs -- --nocapture\n{:?}, {} CPUs: {}",
+            program.kind, program.cpus, d.report
+        )),
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the run is limited in real time")]
+fn random_programs() {
+    let instructions = Instructions::new();
+    eprintln!("torture: {} forms of instructions", instructions.len());
+    if let Some(seed) = variable("DEJAVM_TORTURE_SEED") {
+        let outcome = one(&instructions, seed).unwrap_or_else(|e| panic!("{e}"));
+        eprintln!("torture: seed {seed}: {} steps, {:?}: no difference", outcome.steps, outcome.ended);
+        return;
+    }
+    let (start, minutes) = (Instant::now(), variable("DEJAVM_TORTURE"));
+    let first = match minutes {
+        None => 1,
+        Some(_) => std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |d| d.as_secs() << 16),
+    };
+    let failures = AtomicUsize::new(0);
+    let mut counts = vec![0u64; 0x84];
+    let (mut steps, mut programs, mut ended) = (0, 0, std::collections::BTreeMap::new());
+    for batch in 0.. {
+        let size = 64;
+        let done = match minutes {
+            None => batch * size >= PROGRAMS,
+            Some(m) => start.elapsed() >= Duration::from_secs(60 * m),
+        };
+        if done || failures.load(Ordering::Relaxed) > 3 {
+            break;
+        }
+        let seeds = first + batch * size..first + (batch + 1) * size;
+        let outcomes: Vec<_> = seeds.into_par_iter().map(|seed| one(&instructions, seed)).collect();
+        for outcome in outcomes {
+            match outcome {
+                Ok(o) => {
+                    steps += o.steps;
+                    programs += 1;
+                    // Unless the guest wrote over its counters.
+                    if o.counts.iter().map(|n| u64::from(*n)).sum::<u64>() < o.steps {
+                        counts.iter_mut().zip(&o.counts).for_each(|(c, n)| *c += u64::from(*n));
+                    }
+                    *ended.entry(o.ended.unwrap_or_default()).or_insert(0) += 1;
+                }
+                Err(report) => {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    eprintln!("{report}");
+                }
+            }
+        }
+    }
+    let vectors: Vec<_> = counts.iter().enumerate().filter(|c| *c.1 > 0).collect();
+    eprintln!("torture: {programs} programs from seed {first}, {steps} steps, {:?}", start.elapsed());
+    eprintln!("torture: ends {ended:?}; vectors {vectors:?}");
+    assert_eq!(failures.into_inner(), 0, "programs differ between engines");
+}
+
+/// The bare-metal guests: all of them, and one with two CPUs.
+#[test]
+fn bare_metal_guests() {
+    let names = ["exceptions", "exceptions64", "icount", "paging", "realmode", "smc", "taskswitch", "v86"];
+    let mut list: Vec<_> = names.iter().map(|n| (format!("guests/tests/{n}.elf"), 1)).collect();
+    list.extend([("guests/demo/demo.elf".to_owned(), 1), ("guests/demo/demo.elf".to_owned(), 2)]);
+    let (rounds, first) = rounds();
+    let jobs: Vec<_> = (0..rounds).flat_map(|r| list.iter().map(move |l| (first + r, l))).collect();
+    let failures: Vec<String> = jobs
+        .into_par_iter()
+        .filter_map(|(seed, (name, cpus))| {
+            let (kernel, initrd, append, cpu) = (guests::file(name), None, "", "max");
+            let parts =
+                Parts { kernel, initrd, append, cpu, cpus: *cpus, memory: 16 << 20, steps: 3_000_000 };
+            tortured(&Guest::load(&parts, seed)?, seed).err()
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The starts of Debian's kernels; by hand all the way to power-off.
+#[test]
+fn debian_kernels() {
+    if cfg!(debug_assertions) {
+        eprintln!("torture: this build is not optimised: Debian's kernels are left out");
+        return;
+    }
+    let (rounds, first) = rounds();
+    let steps = if rounds > 1 { 4_000_000_000 } else { 12_000_000 };
+    let failures: Vec<String> = [("amd64", "qemu64"), ("i386", "qemu32")]
+        .into_par_iter()
+        .filter_map(|(name, cpu)| {
+            let kernel = guests::file(&format!("guests/build/{name}/vmlinuz"));
+            let initrd = Some(guests::file(&format!("guests/build/{name}/initrd.img")));
+            let append = "console=ttyS0 dejavm.run=boot";
+            let parts = Parts { kernel, initrd, append, cpu, cpus: 1, memory: 256 << 20, steps };
+            tortured(&Guest::load(&parts, first)?, first).err()
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// How often real guests are run, and the first seed.
+fn rounds() -> (u64, u64) {
+    match (variable("DEJAVM_TORTURE"), variable("DEJAVM_TORTURE_SEED")) {
+        (_, Some(seed)) => (1, seed),
+        (Some(minutes), None) => (minutes.max(2), std::process::id().into()),
+        (None, None) => (1, 1),
+    }
+}
+
+/// A real guest's states and recordings.
+fn tortured(guest: &Guest, seed: u64) -> Result<(), String> {
+    // Stepping through hundreds of millions would take the day.
+    let profile = Profile { piece: [0, 100, 1000, 5000][seed as usize % 4], ..Profile::random(seed) };
+    let again =
+        |e| format!("\nDEJAVM_TORTURE_SEED={seed} cargo test --release --test torture -- --nocapture\n{e}");
+    let steps = guest.states(&profile).map_err(again)?;
+    let bytes = guest.recordings(&profile, &common::Script::new(seed, false, 20)).map_err(again)?;
+    eprintln!("torture: {}: {steps} steps, a recording of {bytes} bytes: no difference", guest.name);
+    Ok(())
+}
+
+/// The harness finds what is wrong, at its step: a bit of a register, a bit of memory.
+#[test]
+fn injected_faults_are_found() {
+    let instructions = Instructions::new();
+    let mut found_all = 0;
+    for seed in 100..105 {
+        let mut program = Program::new(&instructions, seed);
+        let step = program.steps / 7 * 3;
+        // What is lost again before it is looked at is not seen.
+        program.stops.push(step);
+        program.stops.sort_unstable();
+        let reach = compare(&program, &Profile::reference(), &Profile::reference()).steps;
+        if reach <= step {
+            continue;
+        }
+        for fault in [Fault::Register(15, 40), Fault::Memory(layout::DATA + 0xffff, 3)] {
+            let subject = Profile { fault: Some((step, fault)), ..Profile::reference() };
+            let found = compare(&program, &Profile::reference(), &subject).difference.expect("a difference");
+            assert_eq!(found.step, step - 1, "seed {seed}: {}", found.report);
+            let named = match fault {
+                Fault::Register(..) => "r15:",
+                Fault::Memory(..) => "memory 0x4ffff:",
+            };
+            assert!(found.report.contains(named), "{}", found.report);
+            found_all += 1;
+        }
+    }
+    assert!(found_all >= 4, "only {found_all} faults were looked for");
+}

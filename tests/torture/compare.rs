@@ -1,0 +1,331 @@
+//! Two sides run the same; where they differ the first step that does is found and described.
+
+use super::engines::Profile;
+use super::program::PcEngine;
+use dejavm::machine::board::{Board, Core};
+use dejavm::machine::pc::Pc;
+use dejavm::machine::{Machine, Pause, State};
+use dejavm::replay::{Input, Output, Source};
+use dejavm::timeline::pages::{Held, PageMap, Pages};
+use dejavm_interp::x86::inspect;
+use dejavm_oracle::rng::Rng;
+use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
+use std::fmt::Write;
+
+/// A run that can be compared: a machine, what comes from outside, and when.
+pub trait Run: Sync {
+    /// The machine at power-on.
+    fn machine(&self, engine: Box<PcEngine>) -> Machine<Pc>;
+    /// What comes from outside, by step.
+    fn inputs(&self) -> &[(u64, Input)];
+    /// Steps where both sides are compared; the last ends the run.
+    fn stops(&self) -> &[u64];
+}
+
+/// Timers that fire in a guest's sleep before it is woken by other means.
+const NAPS: u32 = 30;
+
+/// A snapshot of a side.
+struct Saved {
+    icount: u64,
+    state: State<Pc>,
+    pages: PageMap,
+    input: usize,
+    outputs: usize,
+    ended: Option<String>,
+}
+
+/// One side of a comparison.
+pub struct Side<'a> {
+    run: &'a dyn Run,
+    pub machine: Machine<Pc>,
+    next_input: usize,
+    pub ended: Option<String>,
+    pub outputs: Vec<(u64, Output)>,
+    /// Steps where a snapshot is taken, or gone back to.
+    marks: Vec<u64>,
+    next_mark: usize,
+    pages: Option<Pages>,
+    saved: Vec<Saved>,
+}
+
+/// The host's clock is no part of these tests: it tells the step.
+struct Clock;
+
+impl Source for Clock {
+    fn host_clock(&mut self, icount: u64) -> u64 {
+        icount
+    }
+}
+
+impl<'a> Side<'a> {
+    pub fn new(run: &'a dyn Run, profile: &Profile) -> Self {
+        let mut machine = run.machine(profile.engine());
+        machine.skip_idle = false;
+        let end = run.stops().last().copied().unwrap_or(0);
+        let mut marks = Vec::new();
+        if profile.restore {
+            let mut rng = Rng::new(profile.seed, 7);
+            marks = (0..2 + rng.below(8)).map(|_| 1 + rng.below(end)).collect();
+            marks.sort_unstable();
+            marks.dedup();
+        }
+        let pages = profile.restore.then(|| Pages::new(&machine.mem, Held::default()));
+        let (next_input, next_mark) = (0, 0);
+        let (ended, outputs, saved) = (None, Vec::new(), Vec::new());
+        Self { run, machine, next_input, ended, outputs, marks, next_mark, pages, saved }
+    }
+
+    fn icount(&self) -> u64 {
+        self.machine.state.icount
+    }
+
+    /// Runs to a step, or to the end if that comes before.
+    pub fn to(&mut self, step: u64) {
+        while let Some(&mark) = self.marks.get(self.next_mark).filter(|m| **m <= step) {
+            self.plain(mark);
+            self.next_mark += 1;
+            self.mark(mark);
+        }
+        self.plain(step);
+    }
+
+    /// Takes a snapshot, or goes back to one and comes here again.
+    fn mark(&mut self, mark: u64) {
+        let Some(mut pages) = self.pages.take() else { return };
+        let mut rng = Rng::new(mark, 9);
+        if self.saved.is_empty() || rng.percent(50) {
+            self.saved.push(Saved {
+                icount: self.icount(),
+                state: self.machine.state.clone(),
+                pages: pages.capture(&mut self.machine.mem).0,
+                input: self.next_input,
+                outputs: self.outputs.len(),
+                ended: self.ended.clone(),
+            });
+        } else {
+            let s = &self.saved[rng.below(self.saved.len() as u64) as usize];
+            pages.restore(&mut self.machine.mem, &s.pages, &()).expect("all pages are held");
+            self.machine.restore(&s.state);
+            (self.next_input, self.ended) = (s.input, s.ended.clone());
+            self.outputs.truncate(s.outputs);
+            assert_eq!(self.machine.state.icount, s.icount);
+            // Not all the way in one piece.
+            let between = s.icount + rng.below(mark - s.icount + 1);
+            self.plain(between);
+            self.plain(mark);
+        }
+        self.pages = Some(pages);
+    }
+
+    fn plain(&mut self, step: u64) {
+        let run = self.run;
+        while let Some((at, input)) = run.inputs().get(self.next_input).filter(|i| i.0 <= step) {
+            self.advance(*at);
+            self.next_input += 1;
+            if self.ended.is_none() {
+                self.machine.inject(input, &mut Clock);
+            }
+        }
+        self.advance(step);
+    }
+
+    fn advance(&mut self, step: u64) {
+        let (mut idle, mut since) = (0, self.icount());
+        while self.ended.is_none() {
+            let pause = self.machine.run(step, &mut Clock);
+            self.outputs.extend(self.machine.take_outputs().map(|(icount, _, output)| (icount, output)));
+            if self.icount() != since {
+                (idle, since) = (0, self.icount());
+            }
+            match pause {
+                Pause::Limit => return,
+                Pause::Idle(next) => {
+                    idle += 1;
+                    match next {
+                        Some(deadline) if idle < NAPS => self.machine.warp_to(deadline),
+                        _ if idle > 2 * NAPS => self.ended = Some("asleep for ever".to_owned()),
+                        // No timer wakes it.
+                        _ => self.machine.inject(&Input::Nmi, &mut Clock),
+                    }
+                }
+                Pause::Probed => {
+                    self.machine.take_hits();
+                }
+                other => self.ended = Some(format!("{other:?}")),
+            }
+        }
+    }
+
+    /// The state's bytes.
+    fn state(&self) -> Vec<u8> {
+        rmp_serde::to_vec(&self.machine.state).expect("plain data")
+    }
+}
+
+/// True when two sides are the same in everything.
+fn same(a: &Side<'_>, b: &Side<'_>) -> bool {
+    a.ended == b.ended
+        && a.outputs == b.outputs
+        && a.state() == b.state()
+        && a.machine.mem.bytes() == b.machine.mem.bytes()
+        && a.machine.mem.regions() == b.machine.mem.regions()
+}
+
+/// The first difference found.
+pub struct Difference {
+    /// The step that made it: the boundary before it.
+    pub step: u64,
+    /// Everything about it.
+    pub report: String,
+}
+
+/// What a comparison came to.
+pub struct Outcome {
+    /// The reference at its end.
+    pub steps: u64,
+    /// Why it ended early.
+    pub ended: Option<String>,
+    /// The reference's memory, for statistics.
+    pub difference: Option<Difference>,
+    /// How often each exception and interrupt came, as the guest counted.
+    pub counts: Vec<u32>,
+}
+
+/// Runs both sides to every stop and compares.
+pub fn compare(run: &dyn Run, reference: &Profile, subject: &Profile) -> Outcome {
+    let (mut a, mut b) = (Side::new(run, reference), Side::new(run, subject));
+    let mut good = 0;
+    let mut difference = None;
+    for &stop in run.stops() {
+        a.to(stop);
+        b.to(stop);
+        if !same(&a, &b) {
+            difference = Some(locate(run, reference, subject, good, stop));
+            break;
+        }
+        good = stop;
+        if a.ended.is_some() {
+            break;
+        }
+    }
+    let at = super::layout::COUNTS as usize;
+    let counts = a.machine.mem.bytes()[at..at + 0x210].chunks_exact(4);
+    let counts = counts.map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+    Outcome { steps: a.icount(), ended: a.ended.clone(), difference, counts }
+}
+
+/// Both sides anew, run to a step.
+fn both<'a>(run: &'a dyn Run, reference: &Profile, subject: &Profile, step: u64) -> (Side<'a>, Side<'a>) {
+    let (mut a, mut b) = (Side::new(run, reference), Side::new(run, subject));
+    a.to(step);
+    b.to(step);
+    (a, b)
+}
+
+/// Finds the first step that differs between a good one and a bad one.
+fn locate(run: &dyn Run, reference: &Profile, subject: &Profile, good: u64, bad: u64) -> Difference {
+    let (mut low, mut high) = (good, bad);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        let (a, b) = both(run, reference, subject, middle);
+        if same(&a, &b) { low = middle } else { high = middle }
+    }
+    let (a, b) = both(run, reference, subject, high);
+    let again = !same(&a, &b);
+    let (mut before, _) = both(run, reference, subject, low);
+    let mut report = String::new();
+    let _ = writeln!(
+        report,
+        "the first step that differs: {low}{}",
+        if again { "" } else { " (not the second time!)" }
+    );
+    let _ = writeln!(report, "subject: {subject:?}");
+    describe_place(&mut report, &mut before);
+    describe_difference(&mut report, &a, &b);
+    Difference { step: low, report }
+}
+
+/// The instruction that comes next.
+fn describe_place(out: &mut String, side: &mut Side<'_>) {
+    let index = side.machine.current_cpu();
+    let pc = side.machine.state.board.pc(index);
+    let mut bytes = Vec::new();
+    for i in 0..15 {
+        let Some(at) = side.machine.state.board.translate(index, &side.machine.mem, pc + i) else { break };
+        let mut byte = [0];
+        side.machine.mem.read(at, &mut byte);
+        bytes.push(byte[0]);
+    }
+    let Core::X86(cpu) = side.machine.state.board.core(index) else { return };
+    let bits = u32::from(cpu.code_size()) * 8;
+    let mut decoder = Decoder::with_ip(bits, &bytes, cpu.rip(), DecoderOptions::NONE);
+    let mut formatter = NasmFormatter::new();
+    let _ =
+        writeln!(out, "CPU {index}, {bits}-bit code, level {}, linear {pc:#x}, bytes {bytes:02x?}:", cpu.cpl);
+    for _ in 0..3 {
+        let i = decoder.decode();
+        let mut text = String::new();
+        formatter.format(&i, &mut text);
+        let _ = writeln!(out, "  {:#x}  {text}", i.ip());
+    }
+    for r in inspect::registers() {
+        let v = r.get(cpu);
+        if v != 0 {
+            let _ = write!(out, " {}={v:x}", r.name);
+        }
+    }
+    let _ = writeln!(out);
+}
+
+fn describe_difference(out: &mut String, a: &Side<'_>, b: &Side<'_>) {
+    let _ = writeln!(out, "after it (reference, subject):");
+    if a.ended != b.ended {
+        let _ = writeln!(out, "  ended: {:?} {:?}", a.ended, b.ended);
+    }
+    if a.icount() != b.icount() {
+        let _ = writeln!(out, "  icount: {} {}", a.icount(), b.icount());
+    }
+    for (n, (x, y)) in a.machine.state.board.cpus().iter().zip(b.machine.state.board.cpus()).enumerate() {
+        for r in inspect::registers() {
+            let (v, w) = (r.get(x), r.get(y));
+            if v != w {
+                let _ = writeln!(out, "  CPU {n} {}: {v:#x} {w:#x}", r.name);
+            }
+        }
+    }
+    if a.outputs != b.outputs {
+        let same = a.outputs.iter().zip(&b.outputs).take_while(|(x, y)| x == y).count();
+        let _ = writeln!(out, "  output {same}: {:?} {:?}", a.outputs.get(same), b.outputs.get(same));
+    }
+    if a.state() != b.state() {
+        let value = |s: &Side<'_>| serde_json::to_value(&s.machine.state).unwrap_or_default();
+        tree(out, "", &value(a), &value(b));
+    }
+    let (x, y) = (a.machine.mem.bytes(), b.machine.mem.bytes());
+    let differ: Vec<usize> = (0..x.len()).filter(|&i| x[i] != y[i]).take(16).collect();
+    for i in differ {
+        let _ = writeln!(out, "  memory {i:#x}: {:#04x} {:#04x}", x[i], y[i]);
+    }
+}
+
+/// Where two states differ, as paths.
+fn tree(out: &mut String, path: &str, a: &serde_json::Value, b: &serde_json::Value) {
+    use serde_json::Value as V;
+    match (a, b) {
+        (V::Object(x), V::Object(y)) => {
+            for (k, v) in x {
+                tree(out, &format!("{path}.{k}"), v, y.get(k).unwrap_or(&V::Null));
+            }
+        }
+        (V::Array(x), V::Array(y)) if x.len() == y.len() => {
+            for (i, (v, w)) in x.iter().zip(y).enumerate() {
+                tree(out, &format!("{path}[{i}]"), v, w);
+            }
+        }
+        _ if a != b => {
+            let _ = writeln!(out, "  state{path}: {a} {b}");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,205 @@
+//! Engines, and one engine that does what no guest may notice: it runs in pieces, forgets its
+//! caches, and hands over to another engine, all at steps that a seed gives.
+
+use super::program::PcEngine;
+use dejavm_interp::engine::{Clock, Control, Engine, Exit, Stop};
+use dejavm_interp::mem::Memory;
+use dejavm_interp::probe::Probes;
+use dejavm_interp::x86::{Cpu, Interpreter, X86Bus};
+use dejavm_jit::Jit;
+use dejavm_jit::x86::{Compiled, Settings};
+use dejavm_oracle::rng::Rng;
+
+/// Steps that one list of cuts covers.
+const SPAN: u64 = 4096;
+
+/// What a side of a comparison runs on.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// For the cuts and what is done at them.
+    pub seed: u64,
+    /// Engines to switch between.
+    pub engines: Vec<Choice>,
+    /// Mean steps of a piece; 0 for no pieces.
+    pub piece: u64,
+    /// Mean steps between flushes of the caches; 0 for none.
+    pub flush: u64,
+    /// Mean steps between switches of the engine; 0 for none.
+    pub switch: u64,
+    /// Snapshots are taken and gone back to.
+    pub restore: bool,
+    /// A fault to inject, to see that it is found.
+    pub fault: Option<(u64, Fault)>,
+}
+
+/// An engine with its settings.
+#[derive(Clone, Copy, Debug)]
+pub enum Choice {
+    Interp,
+    Jit(Settings),
+}
+
+/// What goes wrong on purpose.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// A bit of a general register.
+    Register(u8, u8),
+    /// A bit of memory, at an offset of the host mapping.
+    Memory(u64, u8),
+}
+
+impl Profile {
+    /// The interpreter and nothing else: what everything is compared with.
+    pub fn reference() -> Self {
+        let engines = vec![Choice::Interp];
+        Self { seed: 0, engines, piece: 0, flush: 0, switch: 0, restore: false, fault: None }
+    }
+
+    /// Random perturbations.
+    pub fn random(seed: u64) -> Self {
+        let mut rng = Rng::new(seed, 1);
+        let jit = |rng: &mut Rng| {
+            Choice::Jit(Settings {
+                threshold: rng.pick(&[0, 0, 1, 3, 16]),
+                most: rng.pick(&[1, 2, 3, 7, 64, usize::MAX, usize::MAX]),
+                memory: rng.pick(&[96 << 10, 256 << 10, 64 << 20]),
+            })
+        };
+        let engines = match rng.below(10) {
+            0 => vec![Choice::Interp],
+            1..=6 => vec![jit(&mut rng)],
+            _ => vec![jit(&mut rng), Choice::Interp, jit(&mut rng)],
+        };
+        Self {
+            seed,
+            engines,
+            piece: rng.pick(&[0, 0, 1, 2, 5, 30, 300, 3000]),
+            flush: rng.pick(&[0, 0, 500, 5000, 50_000]),
+            switch: rng.pick(&[1000, 10_000, 100_000]),
+            restore: rng.percent(40),
+            fault: None,
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> Box<PcEngine> {
+        let engines = self.engines.iter().map(|c| -> Box<PcEngine> {
+            match c {
+                Choice::Interp => Box::new(Interpreter::new()),
+                Choice::Jit(settings) => {
+                    let mut jit = Jit::new();
+                    jit.blocks = Compiled::new(*settings);
+                    Box::new(jit)
+                }
+            }
+        });
+        Box::new(Perturbed {
+            engines: engines.collect(),
+            current: 0,
+            profile: self.clone(),
+            span: u64::MAX,
+            cuts: Vec::new(),
+        })
+    }
+}
+
+/// Engines that take turns.
+struct Perturbed {
+    engines: Vec<Box<PcEngine>>,
+    current: usize,
+    profile: Profile,
+    /// What `cuts` are for: steps from `span * SPAN` on.
+    span: u64,
+    cuts: Vec<u64>,
+}
+
+impl Perturbed {
+    /// The first cut after a step. Depends on the step alone, so that going back changes nothing.
+    fn next_cut(&mut self, at: u64) -> u64 {
+        if self.profile.piece == 0 {
+            return u64::MAX;
+        }
+        let span = at / SPAN;
+        if span != self.span {
+            self.span = span;
+            self.cuts.clear();
+            let mut rng = Rng::new(self.profile.seed, 2 + span);
+            let mut cut = span * SPAN;
+            while cut < (span + 1) * SPAN {
+                cut += 1 + rng.below(2 * self.profile.piece - 1);
+                self.cuts.push(cut.min((span + 1) * SPAN));
+            }
+        }
+        let next = self.cuts.partition_point(|c| *c <= at);
+        self.cuts[next]
+    }
+
+    /// Does what the seed says for a cut.
+    fn cut(&mut self, at: u64) {
+        let mut rng = Rng::new(self.profile.seed ^ 0x5555, at);
+        let piece = self.profile.piece;
+        let mut now = |mean: u64| mean > 0 && rng.below(mean.max(piece)) < piece;
+        if now(self.profile.flush) {
+            self.engines[self.current].flush();
+        }
+        if self.engines.len() > 1 && now(self.profile.switch) {
+            let next = (self.current + 1) % self.engines.len();
+            let mut probes = std::mem::take(self.engines[self.current].probes());
+            std::mem::swap(self.engines[next].probes(), &mut probes);
+            // What it cached is of another time.
+            self.engines[next].flush();
+            self.current = next;
+        }
+    }
+}
+
+impl Control for Perturbed {
+    fn flush(&mut self) {
+        self.engines[self.current].flush();
+    }
+
+    fn probes(&mut self) -> &mut Probes {
+        self.engines[self.current].probes()
+    }
+}
+
+impl Engine<Cpu, dyn X86Bus + '_> for Perturbed {
+    fn run(
+        &mut self,
+        cpu: &mut Cpu,
+        index: usize,
+        mem: &mut Memory,
+        bus: &mut (dyn X86Bus + '_),
+        clock: Clock,
+        budget: u64,
+    ) -> Exit {
+        let mut done = 0;
+        loop {
+            let at = clock.icount + done;
+            let mut cut = self.next_cut(at);
+            if let Some((fault, _)) = self.profile.fault.filter(|f| f.0 > at) {
+                cut = cut.min(fault);
+            }
+            let piece = (budget - done).min(cut - at);
+            let now = Clock { icount: at, ..clock };
+            let exit = self.engines[self.current].run(cpu, index, mem, bus, now, piece);
+            done += exit.steps;
+            if let Some((_, fault)) = self.profile.fault.filter(|f| f.0 == at + exit.steps && exit.steps > 0)
+            {
+                match fault {
+                    Fault::Register(r, bit) => cpu.regs[usize::from(r)] ^= 1 << bit,
+                    Fault::Memory(offset, bit) => mem.bytes_mut()[offset as usize] ^= 1 << bit,
+                }
+            }
+            if exit.stop != Stop::Budget {
+                return Exit { steps: done, stop: exit.stop };
+            }
+            if clock.icount + done == cut {
+                self.cut(cut);
+            }
+            if done == budget {
+                return Exit { steps: done, stop: Stop::Budget };
+            }
+        }
+    }
+}
