@@ -50,12 +50,16 @@ fn demo(steps: u64) -> (Arc<Recording>, Make<Pc>) {
     let (file, args) = ("demo".to_owned(), String::new());
     let images = Images(vec![LoadedImage { role: Role::Kernel, file, args, bytes: bytes.to_vec() }]);
     let spacing = Spacing { steps: 20, memory: 22, idle: None };
-    let mut runner = Runner::new(build::pc(&config, &images, EngineKind::default()).unwrap(), true, Some(spacing));
+    let mut runner =
+        Runner::new(build::pc(&config, &images, EngineKind::default()).unwrap(), true, Some(spacing));
     let mut log = Vec::new();
     let writer = Writer::begin(&mut log, &Header::new(config.clone(), spacing)).unwrap();
     let mut script = Script::quiet();
     Recorder::new(&mut runner, &mut script, Some(writer)).run(steps).unwrap();
-    (Arc::new(Recording::read(&log[..]).unwrap()), Arc::new(move || build::pc(&config, &images, EngineKind::default())))
+    (
+        Arc::new(Recording::read(&log[..]).unwrap()),
+        Arc::new(move || build::pc(&config, &images, EngineKind::default())),
+    )
 }
 
 fn toy_make(c: &MachineConfig) -> Make<Toy> {
