@@ -25,7 +25,9 @@ use dejavm::replay::replayer::{Outcome, Replayer};
 use dejavm::replay::runner::Runner;
 use dejavm::replay::tape::Tape;
 use dejavm::timeline::condition::{Condition, Watched};
+use dejavm::timeline::search::Match;
 use dejavm::timeline::{Options, Timeline};
+use dejavm_interp::probe::What;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -372,25 +374,31 @@ fn watchpoints_find_the_writer() {
     let mut timeline = demo();
     let middle = timeline.end() / 2;
     timeline.seek(middle, &mut ()).unwrap();
-    let sp = timeline.machine().state.board.cpus()[0].regs[4] & !7;
     let mut truth = demo();
+    let changes = |t: &mut Timeline<Pc>, addr, len| {
+        let watched = Watched { addr, len, read: false, write: true };
+        let condition = Condition { memory: vec![watched], changes: true, ..Condition::default() };
+        let mut all = Vec::new();
+        let found = &mut |m: Match| {
+            let Match::Hit(hit) = m else { panic!("{m:?}") };
+            let What::Memory { addr, .. } = hit.what else { panic!("{hit:?}") };
+            all.push((hit.icount, addr));
+            true
+        };
+        t.collect(&condition, 0, middle, &mut (), found).unwrap();
+        all
+    };
+    // The word of the stack that was changed last.
+    let stack = timeline.machine().state.board.cpus()[0].regs[4] - 0x400;
+    let sp = changes(&mut truth, stack, 0x800).last().unwrap().1 & !7;
+    let mut all: Vec<u64> = changes(&mut truth, sp, 8).into_iter().map(|c| c.0).collect();
+    all.dedup();
     let value = |t: &mut Timeline<Pc>, at: u64| {
         t.seek(at, &mut ()).unwrap();
         let mut bytes = [0; 8];
         t.machine().mem.read(sp, &mut bytes);
         bytes
     };
-    let watched = Watched { addr: sp, len: 8, read: false, write: true };
-    let changes = Condition { memory: vec![watched], changes: true, ..Condition::default() };
-    let mut all = Vec::new();
-    truth
-        .collect(&changes, 0, middle, &mut (), &mut |m| {
-            all.push(m.icount());
-            true
-        })
-        .unwrap();
-    all.dedup();
-    assert!(!all.is_empty());
     client_at(&mut Replay::new(&mut timeline, Monitor::default()), |c| {
         assert_eq!(c.ask(&format!("Z2,{sp:x},8")), "OK");
         let mut before = middle;
@@ -512,7 +520,8 @@ fn garbage_breaks_nothing() {
         c.raw(&vec![b'$'; 100_000]);
         c.raw(&vec![b'x'; 100_000]);
         c.raw(b"#00");
-        assert_eq!(c.answer(), "E07");
+        // The packet without a body is right, and means nothing.
+        assert_eq!((c.answer(), c.answer()), (String::new(), "E07".to_owned()));
         assert_eq!(c.registers(), state);
         let odd = [
             "m",
@@ -898,7 +907,7 @@ fn stock_gdb_goes_both_ways() {
     assert_eq!(forth.len(), 60, "{text}");
     assert_eq!(forth, back, "{text}");
     assert_eq!(text.matches("No more reverse-execution history").count(), 3, "{text}");
-    for word in ["Breakpoint 1, ", "CPU 0 [running]", " = [ PE ", "uint128", "step 0 of"] {
+    for word in ["Breakpoint 1, ", "CPU 0 [running]", " = [ PE ", "uint128", "step 0 ("] {
         assert!(text.contains(word), "'{word}' in {text}");
     }
     // Nothing but what it says without a program's file.

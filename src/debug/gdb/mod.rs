@@ -236,6 +236,8 @@ impl<'a, S: Session> Visit<'a, S> {
             return Some(self.monitor(line));
         }
         match body {
+            // Without an action the library would let the machine go on.
+            b"vCont" => Some(b"E16".to_vec()),
             b"qqemu.PhyMemMode" => Some(vec![b'0' + u8::from(self.target.physical)]),
             b"Qqemu.PhyMemMode:0" | b"Qqemu.PhyMemMode:1" => {
                 self.target.physical = body.ends_with(b"1");
