@@ -58,7 +58,7 @@ impl<B: Board> Case<B> {
 fn toy(append: &str, seed: u64) -> Case<Toy> {
     let config = config(append);
     let mut script = Script::new(seed, true, 60);
-    let (bytes, _) = record(&config, SPACING, &mut script, 3_000_000);
+    let (bytes, _) = record(&config, SPACING, &mut script, 1_000_000);
     let recording = Arc::new(Recording::read(&bytes[..]).unwrap());
     Case { recording, make: Arc::new(move || Toy::build(&config, &Images::default())) }
 }
@@ -79,9 +79,13 @@ fn demo(smp: usize, seed: u64) -> Case<Pc> {
     let mut log = Vec::new();
     let header = Header::new(config.clone(), SPACING);
     let writer = Writer::begin(&mut log, &header).unwrap();
-    let mut runner = Runner::new(build::pc(&config, &images, EngineKind::default()).unwrap(), false, Some(header.checkpoints));
-    let mut script = Script { rate: 1, ..Script::new(seed, true, 12) };
-    Recorder::new(&mut runner, &mut script, Some(writer)).run(2_000_000).unwrap();
+    let mut runner = Runner::new(
+        build::pc(&config, &images, EngineKind::default()).unwrap(),
+        false,
+        Some(header.checkpoints),
+    );
+    let mut script = Script { rate: 3, ..Script::new(seed, true, 60) };
+    Recorder::new(&mut runner, &mut script, Some(writer)).run(1_000_000).unwrap();
     let recording = Arc::new(Recording::read(&log[..]).unwrap());
     Case { recording, make: Arc::new(move || build::pc(&config, &images, EngineKind::default())) }
 }
@@ -232,7 +236,7 @@ fn toy_walks() {
         (3, "busy=300 period=1000"),
         (4, "busy=5000 period=100000 clock"),
     ] {
-        walk(&toy(append, seed), seed, 40, 300, &[1 << 30, 200_000, 0]);
+        walk(&toy(append, seed), seed, 40, 120, &[1 << 30, 200_000, 0]);
     }
 }
 
@@ -255,7 +259,7 @@ fn toy_searches() {
             }
         }
         assert_eq!(conditions.len(), 5, "some pair of letters comes twice");
-        searches(&case, &conditions, seed, 60);
+        searches(&case, &conditions, seed, 20);
     }
 }
 
@@ -284,13 +288,14 @@ fn demo_searches() {
             let cpu = &t.machine().state.board.cpus()[0];
             let (pc, sp) = (cpu.linear_pc(), cpu.regs[4]);
             conditions.push(Condition { execute: vec![pc], ..Condition::default() });
-            let stack = t.look().state.board.translate(0, &t.look().mem, sp).unwrap_or(sp);
+            let machine = t.machine();
+            let stack = machine.state.board.translate(0, &machine.mem, sp).unwrap_or(sp);
             let watched = Watched { addr: stack & !7, len: 8, read: true, write: true };
             conditions.push(Condition { memory: vec![watched], execute: vec![pc], ..Condition::default() });
         }
         conditions.retain(|c| !all(&mut t, c, 0, end).is_empty());
         assert!(conditions.len() > 5, "{conditions:?}");
-        searches(&case, &conditions, 11 + smp as u64, 14);
+        searches(&case, &conditions, 11 + smp as u64, 6);
     }
 }
 
@@ -316,8 +321,10 @@ fn linux_walks_and_searches() {
         let config = recording.header.machine.clone();
         let images = files::find(&config, &recording.images, &file, None).unwrap();
         std::fs::remove_file(&file).unwrap();
-        let case =
-            Case { recording: Arc::new(recording), make: Arc::new(move || build::pc(&config, &images, EngineKind::default())) };
+        let case = Case {
+            recording: Arc::new(recording),
+            make: Arc::new(move || build::pc(&config, &images, EngineKind::default())),
+        };
         walk(&case, 21, 12, 2000, &[1 << 30, 64 << 20]);
         let mut exceptions = Vectors::default();
         exceptions.insert(14);

@@ -151,15 +151,15 @@ pub struct RecordArgs {
     #[arg(long, value_name = "N")]
     pub save_every: Option<String>,
     /// Go on from a moment of another recording, with its machine: FILE@ICOUNT, FILE@P% or FILE@end
-    #[arg(long, value_name = "FILE@ICOUNT", conflicts_with_all = MACHINE)]
+    #[arg(long, value_name = "FILE@ICOUNT", conflicts_with_all = NOT_FROM)]
     pub from: Option<String>,
     /// With --from: look for the images here instead of under their recorded names
     #[arg(long, value_name = "DIR", requires = "from")]
     pub images: Option<PathBuf>,
 }
 
-/// The options that say what machine it is.
-const MACHINE: [&str; 15] = [
+/// The options that say what machine it is, and those of runs from power-on alone.
+const NOT_FROM: [&str; 17] = [
     "arch",
     "machine",
     "cpu",
@@ -175,6 +175,8 @@ const MACHINE: [&str; 15] = [
     "seed",
     "no_reboot",
     "drive",
+    "gdb",
+    "inject",
 ];
 
 /// What finds the recording and its images.

@@ -177,15 +177,14 @@ impl Session<'_> {
         if let Some(bar) = shown.bar.take() {
             bar.finish_and_clear();
         }
-        match outcome {
-            Outcome::Reached | Outcome::Cut | Outcome::Probed => {}
-            Outcome::End(reason) => {
-                return Err(format!("--from {from}: {reason} at step {last}; nothing goes on from there"));
-            }
-            Outcome::Diverged(d) => {
-                eprintln!("dejavm: {file}: {d}{}", semantics_note(recording.header.semantics));
-                return Ok(Err(1));
-            }
+        if let Outcome::Diverged(d) = outcome {
+            eprintln!("dejavm: {file}: {d}{}", semantics_note(recording.header.semantics));
+            return Ok(Err(1));
+        }
+        if let Some((_, reason)) = recording.end()
+            && (player.replayer().at_end() || matches!(outcome, Outcome::End(_)))
+        {
+            return Err(format!("--from {from}: {reason} at step {last}; nothing goes on from there"));
         }
         let start = start.unwrap_or(&power_on);
         let besides = power_on.pages.differing(&start.pages);

@@ -108,7 +108,8 @@ impl Visit for Session<'_> {
         let (watch, mut count) = (Stopwatch::start(), 0);
         let outcome = loop {
             match replayer.run(Some(saver.next()), &mut shown) {
-                Outcome::Reached => {}
+                // As while recording, nothing is saved where the guest ended its run.
+                Outcome::Reached if !replayer.at_end() => {}
                 other => break other,
             }
             if cancelled.set() {

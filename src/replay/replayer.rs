@@ -90,6 +90,9 @@ pub struct Replayer<B: Board> {
     to: u64,
 }
 
+/// Virtual nanoseconds (18 minutes) without a step after which a branch is over.
+const ASLEEP: u64 = 1 << 40;
+
 /// Ends the replay in the middle of something.
 type Step<T> = Result<T, Outcome>;
 
@@ -159,6 +162,11 @@ impl<B: Board> Replayer<B> {
                 Err(outcome) => return outcome,
             }
         }
+    }
+
+    /// True when the end that the guest made was reached: nothing goes on from here.
+    pub fn at_end(&self) -> bool {
+        self.cursor.event > self.tape.open_end().0
     }
 
     /// Does what a debugger wrote at the moment that was reached. True when there was something.
@@ -255,9 +263,14 @@ impl<B: Board> Replayer<B> {
             Some(_) if self.tape.checked() => return Err(Outcome::Cut),
             Some(last) => last.icount,
         };
+        let mut asleep = self.runner.at();
         loop {
             let event = self.advance(self.to.min(last));
             self.show(watcher);
+            let at = self.runner.at();
+            if at.icount > asleep.icount {
+                asleep = at;
+            }
             match event {
                 Event::Limit if self.to > last => return Err(Outcome::Cut),
                 Event::Limit => return Err(Outcome::Reached),
@@ -265,6 +278,10 @@ impl<B: Board> Replayer<B> {
                 Event::Probed => return Err(Outcome::Probed),
                 Event::End(reason) => return Err(Outcome::End(reason)),
                 Event::Idle(None) => return Err(Outcome::End(EndReason::Halted)),
+                // Timers fire, but nothing wakes it.
+                Event::Idle(_) if at.warp - asleep.warp > ASLEEP => {
+                    return Err(Outcome::End(EndReason::Halted));
+                }
                 Event::Idle(Some(deadline)) => self.runner.machine.warp_to(deadline),
             }
         }
@@ -290,7 +307,8 @@ impl<B: Board> Replayer<B> {
             }
             let at = self.runner.at();
             match event {
-                Event::Checkpoint(found) => return self.compare(&found, watcher),
+                Event::Checkpoint(found) if self.is_next(&found, watcher)? => return Ok(()),
+                Event::Checkpoint(_) => {}
                 Event::Probed => return Err(Outcome::Probed),
                 Event::End(reason) => return Err(self.ended(reason, watcher)),
                 Event::Limit if stop => return Err(Outcome::Reached),
@@ -313,7 +331,7 @@ impl<B: Board> Replayer<B> {
                     let event = self.runner.idle_to(target, &mut source);
                     self.show(watcher);
                     match event {
-                        Some(Event::Checkpoint(found)) => return self.compare(&found, watcher),
+                        Some(Event::Checkpoint(found)) if self.is_next(&found, watcher)? => return Ok(()),
                         Some(Event::End(reason)) => return Err(self.ended(reason, watcher)),
                         _ => {}
                     }
@@ -358,6 +376,14 @@ impl<B: Board> Replayer<B> {
             _ => return self.course(format!("the recorded run ended there ({reason}), this one goes on")),
         };
         self.ended(found, watcher)
+    }
+
+    /// Compares a checkpoint; true when it was the next event of the recording. In a replay that is
+    /// not compared it is none.
+    fn is_next(&mut self, found: &Checkpoint, watcher: &mut dyn Watcher) -> Step<bool> {
+        let event = self.cursor.event;
+        self.compare(found, watcher)?;
+        Ok(self.cursor.event > event)
     }
 
     /// Compares a checkpoint with the next event of the recording.

@@ -134,7 +134,7 @@ impl<'a> Side<'a> {
         let (mut idle, mut since) = (0, self.icount());
         while self.ended.is_none() {
             let pause = self.machine.run(step, &mut Clock);
-            self.outputs.extend(self.machine.take_outputs());
+            self.outputs.extend(self.machine.take_outputs().map(|(icount, _, output)| (icount, output)));
             if self.icount() != since {
                 (idle, since) = (0, self.icount());
             }

@@ -185,6 +185,10 @@ impl<'a, S: Session> Visit<'a, S> {
                     self.answer(&answer);
                     return state;
                 }
+                if bytes.starts_with(b"$vKill;") {
+                    // The library ends without a word here; gdb waits for one.
+                    self.answer(b"OK");
+                }
                 let state = self.feed(state, bytes);
                 self.acks &= bytes != b"$QStartNoAckMode#b0";
                 match state {
@@ -205,6 +209,8 @@ impl<'a, S: Session> Visit<'a, S> {
                 }
                 state
             }
+            // Without acknowledgements a minus is junk.
+            Packet::Again if !self.acks => state,
             Packet::Again => {
                 let last = std::mem::take(&mut self.last);
                 self.link.send(&last);
