@@ -30,8 +30,8 @@ pub fn verify(a: &VerifyArgs) -> Done {
 
 /// Verifies over saved snapshots; none when that cannot be done.
 fn parallel(a: &VerifyArgs, recording: &Recording) -> Result<Option<u8>, String> {
-    let engine = options::engine(a.input.engine.as_deref())?;
     let name = a.input.file.display().to_string();
+    let engine = options::engine(a.input.engine.as_deref())?;
     let config = &recording.header.machine;
     let images = files::find(config, &recording.images, &a.input.file, a.input.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;

@@ -12,9 +12,9 @@ use dejavm_jit::Jit;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineKind {
     /// The interpreter.
-    #[default]
     Interp,
     /// The block compiler.
+    #[default]
     Jit,
 }
 

@@ -281,6 +281,8 @@ pub fn start(kind: Kind, n: usize, entry: u64, cpu: &mut Cpu) {
             s.base = 0;
             s.limit = 0xffff;
         }
+        // So that the boot code reaches the local APIC.
+        cpu.segs[usize::from(seg::GS)].limit = u32::MAX;
         cpu.idtr = TableRegister { base: 0, limit: 0x3ff };
         return;
     }

@@ -269,20 +269,33 @@ fn devices(rng: &mut Rng, kind: Kind, c: &mut Code) {
     for (port, value) in [(0x43, 0x34), (0x40, divisor as u8), (0x40, (divisor >> 8) as u8), (0x3f9, 7)] {
         c.out8(port, value);
     }
+    // The 8259s' request comes in at pin LINT0, the NMI at LINT1.
+    for (register, value) in [(0xf0, 0x1ff), (0x350, 0x700), (0x360, 0x400)] {
+        apic(kind, c, register, value);
+    }
     if kind != Kind::Real {
-        timer(rng, c);
+        timer(rng, kind, c);
     }
 }
 
-/// The local APIC's timer, periodic or once.
-fn timer(rng: &mut Rng, c: &mut Code) {
-    let vector = u32::from(APIC_VECTOR) | (rng.below(2) as u32) << 17;
-    for (register, value) in
-        [(0xf0, 0x1ff), (0x3e0, 0xb), (0x320, vector), (0x380, 500 + rng.below(60_000) as u32)]
-    {
+/// A store to a register of the local APIC. In real mode GS begins at 0 and has no limit.
+fn apic(kind: Kind, c: &mut Code, register: u32, value: u32) {
+    if kind == Kind::Real {
+        c.put(&[0x65, 0x67, 0x66, 0xc7, 0x05]);
+        c.put(&(LAPIC as u32 + register).to_le_bytes());
+    } else {
         c.mov32(0, LAPIC as u32 + register);
         c.put(&[0xc7, 0]);
-        c.put(&value.to_le_bytes());
+    }
+    c.put(&value.to_le_bytes());
+}
+
+/// The local APIC's timer, periodic or once.
+fn timer(rng: &mut Rng, kind: Kind, c: &mut Code) {
+    let vector = u32::from(APIC_VECTOR) | (rng.below(2) as u32) << 17;
+    let count = 500 + rng.below(60_000) as u32;
+    for (register, value) in [(0x3e0, 0xb), (0x320, vector), (0x380, count)] {
+        apic(kind, c, register, value);
     }
 }
 
@@ -332,7 +345,7 @@ fn launch(rng: &mut Rng, kind: Kind, slot: &Slot, closed: bool, c: &mut Code) {
         c.wrmsr(0x175, HANDLER_STACKS[0] - 40);
         c.wrmsr(0x176, dispatch_address());
         if rng.percent(25) {
-            timer(rng, c);
+            timer(rng, kind, c);
         }
     }
     if rng.percent(15) {

@@ -178,7 +178,7 @@ pub fn compile(
     let mut c = Compiler {
         asm: &mut asm,
         long: src.long,
-        flags: State::new(),
+        flags: State::saved(),
         slow: None,
         start: src.rip,
         shared,

@@ -578,6 +578,12 @@ impl Compiler<'_> {
     /// Shifts `rm` by CL. When flags are wanted they are saved, before and after.
     fn shift_by_cl(&mut self, k: u8, size: u8, rm: Rm, wanted: u8) {
         get(self.asm, 4, RCX, 1);
+        if let Rm::Reg(r) = rm
+            && size == 4
+        {
+            // The upper half is cleared whatever the count.
+            load(self.asm, 4, r, rm);
+        }
         if wanted == 0 {
             sized(self.asm, size, &[0xd2], k, rm);
             self.flags.host = 0;
@@ -714,7 +720,7 @@ impl Compiler<'_> {
             ; and WORD [rbp + regs::FLAGS], 0x0101
             ; or BYTE [rbp + regs::FLAGS + 1], 0x10
         );
-        self.flags = State::new();
+        self.flags = State::saved();
     }
 
     fn scan(&mut self, s: &Step, size: u8, opcode: u8) {
