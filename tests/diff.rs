@@ -51,15 +51,16 @@ fn demo(steps: u64) -> (Arc<Recording>, Make<Pc>) {
     let images = Images(vec![LoadedImage { role: Role::Kernel, file, args, bytes: bytes.to_vec() }]);
     let spacing = Spacing { steps: 20, memory: 22, idle: None };
     let mut runner =
-        Runner::new(build::pc(&config, &images, EngineKind::default()).unwrap(), true, Some(spacing));
+        Runner::new(build::pc(&config, &images, EngineKind::Interp).unwrap(), true, Some(spacing));
     let mut log = Vec::new();
     let writer = Writer::begin(&mut log, &Header::new(config.clone(), spacing)).unwrap();
     let mut script = Script::quiet();
     Recorder::new(&mut runner, &mut script, Some(writer)).run(steps).unwrap();
-    (
-        Arc::new(Recording::read(&log[..]).unwrap()),
-        Arc::new(move || build::pc(&config, &images, EngineKind::default())),
-    )
+    (Arc::new(Recording::read(&log[..]).unwrap()), on(EngineKind::Interp, config, images))
+}
+
+fn on(engine: EngineKind, config: MachineConfig, images: Images) -> Make<Pc> {
+    Arc::new(move || build::pc(&config, &images, engine))
 }
 
 fn toy_make(c: &MachineConfig) -> Make<Toy> {
@@ -156,6 +157,27 @@ fn faults_in_devices_are_found_where_they_are() {
         assert!(found.memory.is_empty());
         tested += 1;
     }
+}
+
+#[test]
+fn both_engines_make_the_same_steps() {
+    let (recording, make) = demo(3_000_000);
+    let bytes = include_bytes!("../guests/demo/demo.elf").to_vec();
+    let (file, args) = ("demo".to_owned(), String::new());
+    let images = Images(vec![LoadedImage { role: Role::Kernel, file, args, bytes }]);
+    let jit = on(EngineKind::Jit, recording.header.machine.clone(), images);
+    let compare = |window| {
+        let compared =
+            find(setup(&recording, &make, Vec::new()), setup(&recording, &jit, Vec::new()), window);
+        assert!(compared.found.is_none(), "{:?}", compared.found);
+        assert_eq!(compared.diverged, [None, None]);
+    };
+    compare(WHOLE);
+    compare(Window { from: 1_000_000, to: Some(1_003_000), every: true, jobs: 1 });
+    let fault = Fault::parse("cpu0.rbx", 40).unwrap();
+    let sides = [setup(&recording, &make, Vec::new()), setup(&recording, &jit, vec![(1_234_567, fault)])];
+    let [a, b] = sides;
+    assert_eq!(find(a, b, WHOLE).found.unwrap().at.icount, 1_234_567);
 }
 
 #[test]
@@ -610,7 +632,7 @@ mod process {
         for (args, words) in [
             (&[][..], "give two recordings"),
             (&["--engines", "interp"], "not two names"),
-            (&["--engines", "interp,warp"], "unknown engine 'warp'"),
+            (&["--engines", "interp,warp"], "warp: unknown engine"),
             (&["--inject", "5"], "not ICOUNT:TARGET[:BIT]"),
             (&["--inject", "x:value"], "not ICOUNT:TARGET[:BIT]"),
             (&["--inject", "5:value:x"], "no number of a bit"),

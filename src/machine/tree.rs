@@ -41,7 +41,7 @@ pub enum Tree {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
     /// The path cannot be read.
-    #[error("'{0}' is no path such as devices.pit.channels[0].count")]
+    #[error("'{0}' is no path such as devices.pit.counters[0].mode")]
     Syntax(String),
     /// There is no such name.
     #[error("{place} has no '{name}' (it has {})", names.join(", "))]
