@@ -3,7 +3,7 @@
 #
 #   guests/build.sh                    all four Linux guests and the bare-metal images
 #   guests/build.sh amd64 i386         only these Linux guests
-#   guests/build.sh bare               only the bare-metal images (demo/ and tests/)
+#   guests/build.sh bare               only the bare-metal images (demo/, debug/ and tests/)
 #   guests/build.sh bench              the workloads of benches/engines.py, on top of amd64
 #   guests/build.sh --force amd64      build again what is already there
 #   guests/build.sh --check bare       fail if a committed image differs from its sources
@@ -14,7 +14,8 @@
 # its package lists change, and no root rights are needed. Results, none of
 # them committed, are in guests/build/{amd64,i386,arm64,armhf}/:
 #
-#   vmlinuz, initrd.img, System.map (where the package has a real one), NOTE
+#   vmlinuz, initrd.img, config, NOTE; on x86 also vmlinux (the ELF file from
+#   inside vmlinuz, with symbols) and System.map, which symbols.py makes
 #
 # The initramfs is the same bytes whenever the packages are the same bytes.
 set -euo pipefail
@@ -111,7 +112,7 @@ linux_guest() {
     local arch=$1 meta out=$build/$1 real kdeb bdeb tree version
     meta=$(kernel_meta "$arch")
     if [ "$force" = 0 ] && [ -s "$out/vmlinuz" ] && [ -s "$out/initrd.img" ] &&
-        [ -z "$(find "$here/initramfs" "$here/build.sh" -newer "$out/initrd.img" -type f -print -quit)" ]; then
+        [ -z "$(find "$here/initramfs" "$here/build.sh" "$here/symbols.py" -newer "$out/initrd.img" -type f -print -quit)" ]; then
         say "$arch: already built"
         return
     fi
@@ -152,15 +153,19 @@ linux_guest() {
         gzip -9n >"$out/initrd.img.new"
     cp "$tree/kernel/boot/vmlinuz-$version" "$out/vmlinuz"
     cp "$tree/kernel/boot/config-$version" "$out/config"
-    rm -f "$out/System.map"
-    # Debian ships a stub here that names the package with the real one.
-    if [ "$(wc -c <"$tree/kernel/boot/System.map-$version")" -gt 4096 ]; then
-        cp "$tree/kernel/boot/System.map-$version" "$out/System.map"
-    fi
+    # Debian's System.map is a stub that names the package with the real one.
+    rm -f "$out/System.map" "$out/vmlinux"
+    case $arch in
+        amd64 | i386) python3 "$here/symbols.py" "$out/vmlinuz" --elf "$out/vmlinux" --map "$out/System.map" ;;
+    esac
     {
         echo "kernel:  $(basename "$kdeb")"
         echo "busybox: $(basename "$bdeb")"
-        [ -e "$out/System.map" ] || echo "symbols: in the package $real-dbg; the guest's own are in /proc/kallsyms"
+        if [ -e "$out/System.map" ]; then
+            echo "symbols: in System.map and vmlinux, from the kernel's own table"
+        else
+            echo "symbols: in the package $real-dbg; the guest's own are in /proc/kallsyms"
+        fi
     } >"$out/NOTE"
     mv "$out/initrd.img.new" "$out/initrd.img"
     rm -rf "$tree"
@@ -169,7 +174,7 @@ linux_guest() {
 
 bare_metal() {
     local dir
-    for dir in demo tests; do
+    for dir in demo debug tests; do
         [ -x "$here/$dir/build.sh" ] || continue
         if [ "$check" = 1 ]; then
             "$here/$dir/build.sh" --check

@@ -9,10 +9,12 @@ fn dejavm(args: &[&str]) -> Output {
 }
 
 /// Runs a test guest; what it printed on the debug console.
-fn run(name: &str) -> String {
+fn run(name: &str, engine: &str) -> String {
     let kernel = format!("guests/tests/{name}.elf");
     let out = dejavm(&[
         "run",
+        "--engine",
+        engine,
         "--kernel",
         &kernel,
         "--cpu",
@@ -34,7 +36,11 @@ fn run(name: &str) -> String {
 }
 
 macro_rules! guests {
-    ($($name:ident)*) => { $(#[test] fn $name() { run(stringify!($name)); })* };
+    ($($name:ident)*) => { $(#[test] fn $name() {
+        for engine in ["interp", "jit"] {
+            run(stringify!($name), engine);
+        }
+    })* };
 }
 guests!(exceptions exceptions64 paging realmode smc taskswitch v86);
 
@@ -42,7 +48,13 @@ guests!(exceptions exceptions64 paging realmode smc taskswitch v86);
 /// mark has not been printed, and at it, where it has.
 #[test]
 fn icount() {
-    let text = run("icount");
+    for engine in ["interp", "jit"] {
+        steps_on(engine);
+    }
+}
+
+fn steps_on(engine: &str) {
+    let text = run("icount", engine);
     // What the guest counted itself: iterations of its two spin loops.
     let spins: BTreeMap<&str, u64> = text
         .lines()
@@ -70,6 +82,8 @@ fn icount() {
         let limit = limit.to_string();
         let out = dejavm(&[
             "run",
+            "--engine",
+            engine,
             "--kernel",
             "guests/tests/icount.elf",
             "--cpu",

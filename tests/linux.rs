@@ -82,9 +82,9 @@ impl Guest {
         Console::start(DEJAVM, &args)
     }
 
-    /// Checks the recording in a fresh process.
-    fn verify(&self, recording: &str) {
-        let out = Command::new(DEJAVM).args(["verify", recording]).output().unwrap();
+    /// Checks the recording in a fresh process, on this engine. The recorder had the usual one.
+    fn verify(&self, recording: &str, engine: &str) {
+        let out = Command::new(DEJAVM).args(["verify", recording, "--engine", engine]).output().unwrap();
         let (said, err) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         eprint!("{said}{err}");
         assert_eq!(out.status.code(), Some(0), "verify {recording}: {said}{err}");
@@ -224,15 +224,15 @@ fn whole_machine(guest: &Guest, machine: &str, interactive: bool) {
     let recording = guest.file("recording.dvm");
     if interactive || everything() {
         let printed = session(guest, machine, &recording);
-        guest.verify(&recording);
+        guest.verify(&recording, "interp");
         if everything() {
-            guest.verify(&recording);
+            guest.verify(&recording, "jit");
             guest.replay(&recording, &printed);
         }
     }
     if !interactive || everything() {
         let printed = without_input(guest, &recording);
-        guest.verify(&recording);
+        guest.verify(&recording, "interp");
         guest.replay(&recording, &printed);
         if everything() {
             let first = std::fs::read(&recording).unwrap();

@@ -228,7 +228,7 @@ fn bad_input_gets_one_line() {
         (&["--rtc", "base=yesterday"], &["--rtc", "base"]),
         (&["--rtc", "clock=sun"], &["--rtc", "clock"]),
         (&["--seed", "-"], &["--seed"]),
-        (&["--engine", "jit"], &["--engine jit"]),
+        (&["--engine", "warp"], &["--engine warp"]),
         (&["--drive", "file=x"], &["--drive"]),
         (&["--net", "user"], &["--net"]),
         (&["--display", "vnc"], &["--display"]),

@@ -88,7 +88,9 @@ fn random_programs() {
     let (start, minutes) = (Instant::now(), variable("DEJAVM_TORTURE"));
     let first = match minutes {
         None => 1,
-        Some(_) => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_secs() << 16),
+        Some(_) => std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |d| d.as_secs() << 16),
     };
     let failures = AtomicUsize::new(0);
     let mut counts = vec![0u64; 0x84];
@@ -140,7 +142,8 @@ fn bare_metal_guests() {
         .into_par_iter()
         .filter_map(|(seed, (name, cpus))| {
             let (kernel, initrd, append, cpu) = (guests::file(name), None, "", "max");
-            let parts = Parts { kernel, initrd, append, cpu, cpus: *cpus, memory: 16 << 20, steps: 3_000_000 };
+            let parts =
+                Parts { kernel, initrd, append, cpu, cpus: *cpus, memory: 16 << 20, steps: 3_000_000 };
             tortured(&Guest::load(&parts, seed)?, seed).err()
         })
         .collect();
@@ -182,7 +185,8 @@ fn rounds() -> (u64, u64) {
 fn tortured(guest: &Guest, seed: u64) -> Result<(), String> {
     // Stepping through hundreds of millions would take the day.
     let profile = Profile { piece: [0, 100, 1000, 5000][seed as usize % 4], ..Profile::random(seed) };
-    let again = |e| format!("\nDEJAVM_TORTURE_SEED={seed} cargo test --release --test torture -- --nocapture\n{e}");
+    let again =
+        |e| format!("\nDEJAVM_TORTURE_SEED={seed} cargo test --release --test torture -- --nocapture\n{e}");
     let steps = guest.states(&profile).map_err(again)?;
     let bytes = guest.recordings(&profile, &common::Script::new(seed, false, 20)).map_err(again)?;
     eprintln!("torture: {}: {steps} steps, a recording of {bytes} bytes: no difference", guest.name);

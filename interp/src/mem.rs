@@ -83,19 +83,25 @@ pub struct Hit {
     pub len: u32,
 }
 
-/// Memory that a debugger watches.
+/// Physical memory that a debugger watches, whatever the memory map shows there at the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// Physical address, for the report.
+    /// First physical address.
     pub addr: PhysAddr,
-    /// Offset of the first byte in the host mapping.
-    pub offset: u64,
-    /// Bytes, contiguous in the host mapping.
+    /// Bytes.
     pub len: u64,
     /// Loads are watched.
     pub read: bool,
     /// Stores are watched.
     pub write: bool,
+}
+
+/// A part of a [`Watch`] that is contiguous memory, or no memory.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    part: Watch,
+    /// Offset of the first byte in the host mapping; `None` on the bus.
+    offset: Option<u64>,
 }
 
 /// An access to watched memory, cut to what is watched and to 8 bytes.
@@ -137,6 +143,8 @@ pub struct Memory {
     /// For each [`Account`] the frames, one bit each, that it has still to be told of.
     pending: [Vec<u64>; 2],
     watches: Vec<Watch>,
+    /// What the memory map makes of the watches.
+    watched: Vec<Watched>,
     /// Accesses to watched memory, for the engines to report.
     touches: Vec<Touch>,
     /// Counts changes that engines' cached places must not outlive.
@@ -164,6 +172,7 @@ impl Memory {
             dirty: Vec::new(),
             pending: Default::default(),
             watches: Vec::new(),
+            watched: Vec::new(),
             touches: Vec::new(),
             epoch: 0,
             write_epoch: 0,
@@ -189,6 +198,7 @@ impl Memory {
         if regions != self.regions {
             self.regions = regions;
             self.epoch += 1;
+            self.place_watches();
         }
         Ok(())
     }
@@ -295,15 +305,19 @@ impl Memory {
 
     #[cold]
     fn touch(&mut self, offset: u64, len: u32, write: bool) {
-        for w in &self.watches {
-            let start = offset.max(w.offset);
-            let end = (offset + u64::from(len)).min(w.offset + w.len);
-            if start >= end || !(if write { w.write } else { w.read }) {
+        for Watched { part, offset: at } in &self.watched {
+            let Some(at) = *at else { continue };
+            let mut start = offset.max(at);
+            let end = (offset + u64::from(len)).min(at + part.len);
+            if !(if write { part.write } else { part.read }) {
                 continue;
             }
-            let len = (end - start).min(8) as u8;
-            let (addr, old) = (w.addr + (start - w.offset), self.value(start, len));
-            self.touches.push(Touch { addr, offset: start, len, write, old });
+            while start < end {
+                let len = (end - start).min(8) as u8;
+                let (addr, old) = (part.addr + (start - at), self.value(start, len));
+                self.touches.push(Touch { addr, offset: start, len, write, old });
+                start += u64::from(len);
+            }
         }
     }
 
@@ -321,20 +335,67 @@ impl Memory {
         if self.watches == watches {
             return;
         }
-        let frames = |w: &Watch| w.offset >> PAGE_SHIFT..=(w.offset + w.len.max(1) - 1) >> PAGE_SHIFT;
-        for frame in self.watches.iter().flat_map(frames) {
+        self.watches = watches.to_vec();
+        self.epoch += 1;
+        self.place_watches();
+    }
+
+    /// Finds out where the watches lie in the memory map.
+    fn place_watches(&mut self) {
+        let frames = |w: &Watched| {
+            let first = w.offset.map_or(1, |o| o >> PAGE_SHIFT);
+            first..=w.offset.map_or(0, |o| (o + w.part.len - 1) >> PAGE_SHIFT)
+        };
+        for frame in self.watched.iter().flat_map(frames) {
             self.attrs[frame as usize] &= !attr::WATCH;
         }
-        self.watches = watches.to_vec();
-        for frame in self.watches.iter().flat_map(frames) {
+        self.watched.clear();
+        for &watch in &self.watches {
+            let (mut addr, mut left) = (watch.addr, watch.len);
+            while left > 0 {
+                let len = left.min(PAGE_SIZE - addr % PAGE_SIZE);
+                let offset = match self.place(addr) {
+                    Place::Ram(o) | Place::Rom(o) => Some(o),
+                    Place::Bus => None,
+                };
+                match self.watched.last_mut() {
+                    Some(w)
+                        if left < watch.len
+                            && w.part.addr.wrapping_add(w.part.len) == addr
+                            && w.offset.map(|o| o + w.part.len) == offset =>
+                    {
+                        w.part.len += len;
+                    }
+                    _ => self.watched.push(Watched { part: Watch { addr, len, ..watch }, offset }),
+                }
+                left -= len;
+                addr = addr.wrapping_add(len);
+            }
+        }
+        for frame in self.watched.iter().flat_map(frames) {
             self.attrs[frame as usize] |= attr::WATCH;
         }
-        self.epoch += 1;
+    }
+
+    /// True when an access to the bus is one to what is watched.
+    #[must_use]
+    pub fn watched_on_bus(&self, addr: PhysAddr, size: u8, write: bool) -> bool {
+        self.watched.iter().any(|Watched { part, offset }| {
+            let wanted = if write { part.write } else { part.read };
+            let last = addr.saturating_add(u64::from(size.max(1)) - 1);
+            offset.is_none() && wanted && part.addr <= last && addr <= part.addr.saturating_add(part.len - 1)
+        })
     }
 
     /// Moves the accesses to watched memory since the last call out.
     pub fn take_touches(&mut self) -> Vec<Touch> {
         std::mem::take(&mut self.touches)
+    }
+
+    /// True when accesses to watched memory wait to be reported.
+    #[inline]
+    pub fn has_touches(&self) -> bool {
+        !self.touches.is_empty()
     }
 
     /// True when accesses wait for an engine to act on.
@@ -448,5 +509,48 @@ impl Memory {
             addr = addr.wrapping_add(n as u64);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_follows_the_memory_map() {
+        let mut mem = Memory::new(0x4000).unwrap();
+        let region = |start, offset| Region { start, len: 0x1000, offset, writable: true };
+        mem.set_regions(vec![region(0, 0)]).unwrap();
+        mem.set_watches(&[Watch { addr: 0x2ff8, len: 16, read: false, write: true }]);
+        assert!(mem.watched_on_bus(0x2ff0, 16, true) && mem.watched_on_bus(0x3007, 1, true));
+        assert!(!mem.watched_on_bus(0x2ff0, 8, true) && !mem.watched_on_bus(0x3008, 1, true));
+        assert!(!mem.watched_on_bus(0x3000, 1, false), "loads are not watched");
+        for offset in [0x1000, 0x3000] {
+            let epoch = mem.epoch();
+            mem.set_regions(vec![region(0, 0), region(0x2000, offset)]).unwrap();
+            assert_ne!(mem.epoch(), epoch);
+            mem.write(0x2ff0, &[7; 16]);
+            let touches = mem.take_touches();
+            assert_eq!(
+                touches.iter().map(|t| (t.addr, t.offset, t.len)).collect::<Vec<_>>(),
+                [(0x2ff8, offset + 0xff8, 8)]
+            );
+            assert_eq!(mem.attrs(offset) & attr::WATCH, attr::WATCH);
+            assert!(!mem.watched_on_bus(0x2ff8, 8, true) && mem.watched_on_bus(0x3000, 8, true));
+        }
+        assert_eq!(mem.attrs(0x1000) & attr::WATCH, 0, "the old place is free");
+        mem.set_watches(&[]);
+        assert_eq!(mem.attrs(0x3000) & attr::WATCH, 0);
+    }
+
+    #[test]
+    fn a_long_store_is_told_in_parts() {
+        let mut mem = Memory::new(0x4000).unwrap();
+        let all = Region { start: 0, len: 0x4000, offset: 0, writable: true };
+        mem.set_regions(vec![all]).unwrap();
+        mem.set_watches(&[Watch { addr: 0xffc, len: 20, read: false, write: true }]);
+        mem.write(0xff0, &[1; 64]);
+        let touches: Vec<_> = mem.take_touches().iter().map(|t| (t.addr, t.len)).collect();
+        assert_eq!(touches, [(0xffc, 4), (0x1000, 8), (0x1008, 8)]);
     }
 }

@@ -3,7 +3,7 @@
 //! An engine notes a [`Hit`] for everything that an [`Interest`] names, and goes on. It leaves
 //! only when as many hits wait as the probes have room for. Nothing here is visible to the guest.
 
-use crate::mem::{PhysAddr, Touch, Watch};
+use crate::mem::{PAGE_SHIFT, PhysAddr, Touch, Watch};
 
 /// A set of interrupt or exception vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Interest {
     pub ports: Vec<(u16, u16)>,
     /// Device memory: first and last physical address.
     pub mmio: Vec<(PhysAddr, PhysAddr)>,
+    /// Every step of this CPU, whatever it is. Told as if a breakpoint were hit.
+    pub cpu: Option<usize>,
 }
 
 impl Interest {
@@ -57,6 +59,7 @@ impl Interest {
             && self.exceptions.is_empty()
             && self.ports.is_empty()
             && self.mmio.is_empty()
+            && self.cpu.is_none()
     }
 }
 
@@ -153,6 +156,8 @@ pub enum Keep {
 pub struct Probes {
     interest: Interest,
     active: bool,
+    /// The pages of breakpoints: bits of their numbers modulo 64.
+    pages: u64,
     keep: Keep,
     hits: Vec<Hit>,
     /// The boundary at which breakpoints were looked at last: not twice, and not where a run that
@@ -165,7 +170,8 @@ pub struct Probes {
 impl Default for Probes {
     fn default() -> Self {
         let (interest, keep) = (Interest::default(), Keep::Last);
-        Self { interest, active: false, keep, hits: Vec::new(), looked: u64::MAX, version: 0 }
+        let hits = Vec::new();
+        Self { interest, active: false, pages: 0, keep, hits, looked: u64::MAX, version: 0 }
     }
 }
 
@@ -176,6 +182,7 @@ impl Probes {
         interest.execute.sort_unstable();
         interest.execute.dedup();
         self.active = !interest.is_empty();
+        self.pages = interest.execute.iter().fold(0, |bits, a| bits | page_bit(*a));
         self.interest = interest;
         self.keep = keep;
         self.hits.clear();
@@ -206,26 +213,54 @@ impl Probes {
         matches!(self.keep, Keep::Until(n) if self.hits.len() >= n)
     }
 
-    /// True when a breakpoint lies in `len` bytes from `pc` on.
+    /// True when a breakpoint lies in `len` bytes from `pc` on, which are in one page.
     #[inline]
     pub fn breaks_in(&self, pc: u64, len: u64) -> bool {
+        self.pages & page_bit(pc) != 0 && self.first_in(pc, len)
+    }
+
+    fn first_in(&self, pc: u64, len: u64) -> bool {
         let list = &self.interest.execute;
         let i = list.partition_point(|&a| a < pc);
         list.get(i).is_some_and(|a| a - pc < len)
     }
 
     /// Notes that the instruction at `pc` is about to be executed, if there is a breakpoint.
+    #[inline]
     pub fn execute(&mut self, icount: u64, cpu: usize, pc: u64) {
-        if self.looked != icount && self.interest.execute.binary_search(&pc).is_ok() {
+        if self.breaks_in(pc, 1) && self.looked != icount {
             self.looked = icount;
             self.note(Hit { icount, cpu, pc, what: What::Execute });
         }
     }
 
-    /// Notes an event other than the execution of an instruction, if it is looked for.
+    /// Notes that a CPU has the turn, if its steps are looked for. True when the machine has to
+    /// leave before its step.
     #[inline]
-    pub fn event(&mut self, icount: u64, cpu: usize, pc: u64, what: What) {
-        if self.active && self.wants(&what) {
+    pub fn turn_begins(&mut self, icount: u64, cpu: usize, pc: u64) -> bool {
+        let leave = self.active && self.interest.cpu == Some(cpu) && self.keep != Keep::Last;
+        if leave {
+            self.note(Hit { icount, cpu, pc, what: What::Execute });
+        }
+        leave && self.full()
+    }
+
+    /// Notes the last step that a CPU made, if its steps are looked for. `icount` is the boundary
+    /// before it.
+    #[inline]
+    pub fn turn_ends(&mut self, icount: u64, cpu: usize, pc: u64) {
+        let wanted = self.active && self.interest.cpu == Some(cpu) && self.keep == Keep::Last;
+        // What is known of the step already says more.
+        if wanted && self.hits.last().is_none_or(|h| h.icount < icount) {
+            self.note(Hit { icount, cpu, pc, what: What::Execute });
+        }
+    }
+
+    /// Notes an event other than the execution of an instruction, if it is looked for or `watched`
+    /// memory is not there.
+    #[inline]
+    pub fn event(&mut self, icount: u64, cpu: usize, pc: u64, what: What, watched: bool) {
+        if self.active && (watched || self.wants(&what)) {
             self.note(Hit { icount, cpu, pc, what });
         }
     }
@@ -274,6 +309,11 @@ impl Probes {
     }
 }
 
+#[inline]
+fn page_bit(pc: u64) -> u64 {
+    1 << (pc >> PAGE_SHIFT & 63)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -307,10 +347,10 @@ mod tests {
             Keep::Last,
             None,
         );
-        p.event(1, 0, 0, What::Interrupt { vector: 200, software: false });
-        p.event(2, 0, 0, What::Port { port: 0x5e, size: 4, write: false, value: 1 });
-        p.event(3, 0, 0, What::Port { port: 0x65, size: 1, write: false, value: 1 });
-        p.event(3, 0, 0, What::Interrupt { vector: 136, software: false });
+        p.event(1, 0, 0, What::Interrupt { vector: 200, software: false }, false);
+        p.event(2, 0, 0, What::Port { port: 0x5e, size: 4, write: false, value: 1 }, false);
+        p.event(3, 0, 0, What::Port { port: 0x65, size: 1, write: false, value: 1 }, false);
+        p.event(3, 0, 0, What::Interrupt { vector: 136, software: false }, false);
         assert!(!p.full());
         assert_eq!(p.take().iter().map(|h| h.icount).collect::<Vec<_>>(), [2]);
     }

@@ -7,9 +7,16 @@
 //! *Unsafe code* lives in two places: [`code`] (memory that can be executed) and `x86::entry`
 //! (the way into compiled code and back).
 
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#![allow(clippy::useless_conversion, reason = "in what dynasm makes of dynamic registers")]
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod code;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod x86;
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use x86::Jit;
+
+/// Hosts without a compiler run the interpreter in its place: the guest cannot tell.
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+pub use dejavm_interp::x86::Interpreter as Jit;

@@ -25,7 +25,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Replay a recording against every checkpoint; exit 0 only if all hold
     Verify(VerifyArgs),
-    /// Compare two recordings
+    /// Ask a recording's history: who wrote this, when was that executed
+    Query(QueryArgs),
+    /// Find the first step at which two recordings, or two engines, differ
     Diff(DiffArgs),
     /// Show what a recording is of
     Info(FileArgs),
@@ -33,6 +35,8 @@ pub enum Command {
     Dump(FileArgs),
     /// Copy a recording with the images that it needs inside
     Pack(PackArgs),
+    /// Save snapshots in a recording, so that it opens anywhere at once
+    Index(IndexArgs),
 }
 
 /// The machine, and how to run it.
@@ -107,6 +111,9 @@ pub struct MachineArgs {
     /// (not available yet)
     #[arg(long, hide = true)]
     pub keep: Option<String>,
+    /// Flip a bit at a step, for tests (repeatable): see docs/diff.md
+    #[arg(long, value_name = "ICOUNT:TARGET[:BIT]", hide_short_help = true)]
+    pub inject: Vec<String>,
     #[command(flatten)]
     pub later: LaterArgs,
 }
@@ -114,11 +121,11 @@ pub struct MachineArgs {
 /// Options of commands that attach a debugger.
 #[derive(Args, Clone, Debug)]
 pub struct LaterArgs {
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Wait for gdb: PORT (of this host), HOST:PORT or unix:PATH; port 0 is any free one
+    #[arg(long, value_name = "ADDR")]
     pub gdb: Option<String>,
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Monitor for replay: stdio, PORT, HOST:PORT or unix:PATH
+    #[arg(long, value_name = "ADDR")]
     pub monitor: Option<String>,
     /// (not available yet)
     #[arg(long, hide = true)]
@@ -140,7 +147,37 @@ pub struct RecordArgs {
     /// The recording to write
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+    /// Save a snapshot in the recording each N steps, with K, M or G (powers of 1024)
+    #[arg(long, value_name = "N")]
+    pub save_every: Option<String>,
+    /// Go on from a moment of another recording, with its machine: FILE@ICOUNT, FILE@P% or FILE@end
+    #[arg(long, value_name = "FILE@ICOUNT", conflicts_with_all = NOT_FROM)]
+    pub from: Option<String>,
+    /// With --from: look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR", requires = "from")]
+    pub images: Option<PathBuf>,
 }
+
+/// The options that say what machine it is, and those of runs from power-on alone.
+const NOT_FROM: [&str; 17] = [
+    "arch",
+    "machine",
+    "cpu",
+    "memory",
+    "smp",
+    "kernel",
+    "initrd",
+    "module",
+    "append",
+    "bios",
+    "shift",
+    "rtc",
+    "seed",
+    "no_reboot",
+    "drive",
+    "gdb",
+    "inject",
+];
 
 /// What finds the recording and its images.
 #[derive(Args, Debug)]
@@ -163,9 +200,9 @@ pub struct InputArgs {
 pub struct ReplayArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Stop at this step, or at the end
-    #[arg(long, value_name = "ICOUNT|end", default_value = "end")]
-    pub to: String,
+    /// Stop at this step, or at the end; a debugger begins there, and at the start if not told
+    #[arg(long, value_name = "ICOUNT|end")]
+    pub to: Option<String>,
     /// Where the first serial port's output goes: stdio, none, file:PATH
     #[arg(long, default_value = "stdio")]
     pub serial: String,
@@ -173,7 +210,43 @@ pub struct ReplayArgs {
     #[arg(long, default_value = "none")]
     pub debugcon: String,
     #[command(flatten)]
+    pub time: TimelineArgs,
+    #[command(flatten)]
     pub later: LaterArgs,
+}
+
+/// How to move in a recording's time.
+#[derive(Args, Clone, Debug)]
+pub struct TimelineArgs {
+    /// Memory that snapshots may hold: bytes with K, M or G; a bare number is mebibytes
+    #[arg(long, value_name = "SIZE", default_value = "1G")]
+    pub snapshot_memory: String,
+    /// Threads for searches; as many as the host has if not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Names for addresses: ELF file or System.map; OFFSET is added to its addresses (repeatable)
+    #[arg(long, value_name = "FILE[@OFFSET]")]
+    pub symbols: Vec<String>,
+}
+
+/// `query`.
+#[derive(Args, Debug)]
+pub struct QueryArgs {
+    /// The recording
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub ask: crate::debug::query::Ask,
+    /// Print one JSON object a row
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub time: TimelineArgs,
+    /// Engine: interp
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
 }
 
 /// `verify`.
@@ -181,7 +254,7 @@ pub struct ReplayArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Threads to use; a recording without snapshots needs one
+    /// Threads to use, from one saved snapshot to the next; a recording without any needs one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: u16,
 }
@@ -191,11 +264,29 @@ pub struct VerifyArgs {
 pub struct DiffArgs {
     /// The first recording
     pub first: PathBuf,
-    /// The second recording
+    /// The second recording; the first again if not given
     pub second: Option<PathBuf>,
-    /// (not available yet)
-    #[arg(long, hide = true)]
+    /// Engines of the two machines, for instance interp,jit
+    #[arg(long, value_name = "FIRST,SECOND")]
     pub engines: Option<String>,
+    /// Flip a bit in the second machine (repeatable): see docs/diff.md
+    #[arg(long, value_name = "ICOUNT:TARGET[:BIT]", hide_short_help = true)]
+    pub inject: Vec<String>,
+    /// First step to compare
+    #[arg(long, value_name = "ICOUNT", default_value_t = 0)]
+    pub from: u64,
+    /// Last step to compare
+    #[arg(long, value_name = "ICOUNT")]
+    pub to: Option<u64>,
+    /// Compare after every step, which also finds differences that heal
+    #[arg(long)]
+    pub step: bool,
+    /// Threads: with 2 both machines run at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -222,4 +313,32 @@ pub struct PackArgs {
     /// Look for the images here instead of under their recorded names
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
+}
+
+/// `index`.
+#[derive(Args, Debug)]
+pub struct IndexArgs {
+    /// The recording; replaced by the new file when that is whole
+    pub file: PathBuf,
+    /// Steps between saved snapshots, with K, M or G (powers of 1024); 32M if not given
+    #[arg(long, value_name = "N")]
+    pub every: Option<String>,
+    /// Write the new file here and leave the recording as it is
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Take saved snapshots out instead
+    #[arg(long, conflicts_with = "every")]
+    pub remove: bool,
+    /// Threads that pack pages
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: u16,
+    /// Engine: interp
+    #[arg(long)]
+    pub engine: Option<String>,
+    /// Look for the images here instead of under their recorded names
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Print steps a second at the end
+    #[arg(long)]
+    pub stats: bool,
 }

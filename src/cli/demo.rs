@@ -165,7 +165,8 @@ fn replay(recording: &Recording) -> Result<Result<u64, String>, String> {
         args: image.args.clone(),
         bytes: bytes.clone().unwrap_or_default(),
     });
-    let machine = build::pc(config, &Images(images.collect()), EngineKind::default()).map_err(|e| e.to_string())?;
+    let machine =
+        build::pc(config, &Images(images.collect()), EngineKind::default()).map_err(|e| e.to_string())?;
     let runner = Runner::new(machine, config.no_reboot, Some(recording.header.checkpoints));
     let mut replayer = Replayer::new(runner, Arc::new(Tape::new(recording)));
     let outcome = replayer.run(None, &mut ());

@@ -1,12 +1,13 @@
-//! `info`, `dump` and `diff`. The JSON forms are stable and described in docs/log-format.md.
+//! `info` and `dump`. The JSON forms are stable and described in docs/log-format.md.
 
-use super::args::{DiffArgs, FileArgs};
+use super::args::FileArgs;
 use super::{Done, open};
 use crate::machine::config::RtcBase;
-use crate::replay::compare::{Parting, compare};
+use crate::replay::Moment;
+use crate::replay::compare::describe as input;
 use crate::replay::log::{Ending, Recording};
 use crate::replay::record::Record;
-use crate::replay::{Input, Moment};
+use crate::replay::saved::Saved;
 use serde::Serialize;
 use std::io::Write;
 
@@ -28,8 +29,17 @@ struct Info<'a> {
     checkpoint_steps: u64,
     memory_digest_steps: u64,
     idle_checkpoint_ns: Option<u64>,
+    saved_snapshots: SavedInfo,
     machine: &'a crate::machine::config::MachineConfig,
     images: Vec<ImageInfo<'a>>,
+}
+
+#[derive(Serialize)]
+struct SavedInfo {
+    count: usize,
+    every: Option<u64>,
+    bytes: u64,
+    damaged: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -60,13 +70,25 @@ fn describe(r: &Recording) -> Info<'_> {
         checkpoint_steps: 1 << h.checkpoints.steps,
         memory_digest_steps: 1 << h.checkpoints.memory,
         idle_checkpoint_ns: h.checkpoints.idle.map(|i| 1 << i),
+        saved_snapshots: saved_info(r),
         machine: &h.machine,
         images: images.map(|(image, bytes)| ImageInfo { image, carried: bytes.is_some() }).collect(),
     }
 }
 
+/// The saved snapshots, and the least distance between two of them.
+fn saved_info(r: &Recording) -> SavedInfo {
+    let steps: Vec<u64> = [0].into_iter().chain(r.saved.iter().map(|s| s.icount)).collect();
+    SavedInfo {
+        count: r.saved.len(),
+        every: steps.windows(2).map(|w| w[1] - w[0]).min(),
+        bytes: r.saved.iter().map(Saved::bytes).sum(),
+        damaged: r.lost,
+    }
+}
+
 /// Writes to standard output; a reader that goes away is not an error.
-fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Done {
+pub fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Done {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
@@ -99,6 +121,13 @@ pub fn info(a: &FileArgs) -> Done {
             "records     {} inputs, {} host clock reads, {} checkpoints",
             i.inputs, i.host_clock_reads, i.checkpoints
         )?;
+        let saved = &i.saved_snapshots;
+        if let Some(every) = saved.every {
+            writeln!(out, "snapshots   {} saved, each {every} steps, {} bytes", saved.count, saved.bytes)?;
+        }
+        if let Some(offset) = saved.damaged {
+            writeln!(out, "snapshots   damaged at byte {offset}; from there on not used")?;
+        }
         writeln!(out, "semantics   {}", i.engine_semantics)?;
         let base = match m.rtc.base {
             RtcBase::Utc => "utc".to_owned(),
@@ -139,14 +168,11 @@ fn moment(at: Moment) -> String {
     format!("{:>14} +{}", at.icount, at.warp)
 }
 
-fn line(record: &Record) -> String {
+/// A record as a line of text.
+pub fn line(record: &Record) -> String {
     match record {
-        Record::Input { at, input } => {
-            let what = match input {
-                Input::Serial { port, bytes } => format!("serial {port}: \"{}\"", bytes.escape_ascii()),
-                other => format!("{other:?}"),
-            };
-            format!("{}  input       {what}", moment(*at))
+        Record::Input { at, input: what } => {
+            format!("{}  input       {}", moment(*at), input(what))
         }
         Record::HostClock { icount, ns } => format!("{icount:>14}     host-clock  {ns}"),
         Record::Checkpoint(c) => {
@@ -158,11 +184,31 @@ fn line(record: &Record) -> String {
     }
 }
 
+/// A saved snapshot, for `dump --json`.
+#[derive(Serialize)]
+struct SnapshotLine {
+    icount: u64,
+    pages: usize,
+    bytes: u64,
+}
+
 /// `dump`.
 pub fn dump(a: &FileArgs) -> Done {
     let recording = open(&a.file)?;
     print(|out| {
-        for record in &recording.records {
+        let mut saved = recording.saved.iter().peekable();
+        for index in 0..=recording.records.len() {
+            while let Some(s) = saved.next_if(|s| s.records <= index) {
+                let (icount, pages, bytes) = (s.icount, s.pages.len(), s.bytes());
+                if a.json {
+                    let line = SnapshotLine { icount, pages, bytes };
+                    serde_json::to_writer(&mut *out, &serde_json::json!({ "snapshot": line }))?;
+                    writeln!(out)?;
+                } else {
+                    writeln!(out, "{icount:>14}     snapshot    {pages} pages, {bytes} bytes")?;
+                }
+            }
+            let Some(record) = recording.records.get(index) else { continue };
             if a.json {
                 serde_json::to_writer(&mut *out, record)?;
                 writeln!(out)?;
@@ -172,33 +218,4 @@ pub fn dump(a: &FileArgs) -> Done {
         }
         Ok(())
     })
-}
-
-/// `diff`.
-pub fn diff(a: &DiffArgs) -> Done {
-    let Some(second) = a.second.as_deref().filter(|_| a.engines.is_none()) else {
-        return Err("diff: give two recordings; --engines is not available in this version".to_owned());
-    };
-    let parting = compare(&open(&a.first)?, &open(second)?);
-    let same = parting == Parting::Same;
-    print(|out| {
-        if a.json {
-            serde_json::to_writer(&mut *out, &parting)?;
-            return writeln!(out);
-        }
-        match &parting {
-            Parting::Same => writeln!(out, "the same"),
-            Parting::Headers(fields) => {
-                writeln!(out, "recordings of different runs: {} differ", fields.join(", "))
-            }
-            Parting::Records { same, first, second } => {
-                writeln!(out, "the first {same} records are the same, then")?;
-                for (sign, record) in [('<', first), ('>', second)] {
-                    writeln!(out, "{sign} {}", record.as_ref().map_or("nothing".to_owned(), line))?;
-                }
-                Ok(())
-            }
-        }
-    })?;
-    Ok(u8::from(!same))
 }

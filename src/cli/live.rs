@@ -2,49 +2,65 @@
 
 use super::Done;
 use super::args::{MachineArgs, RecordArgs, RunArgs};
+use super::index::every;
 use super::machines::{Make, Visit, with_machine};
 use super::options;
+use crate::debug::gdb::live::{Napping, Running};
 use crate::host::clock::Stopwatch;
 use crate::host::files::plain;
 use crate::host::live::{Host, Input};
 use crate::host::sink::Sinks;
+use crate::host::socket::Listener;
 use crate::machine::Machine;
 use crate::machine::board::Board;
-use crate::machine::config::{MachineConfig, RtcBase, RtcClock};
+use crate::machine::config::{Arch, MachineConfig, RtcBase, RtcClock};
+use crate::machine::fault::Fault;
 use crate::replay::log::{Header, Spacing, Writer};
 use crate::replay::record::EndReason;
-use crate::replay::recorder::{Ended, Outside, Recorder};
+use crate::replay::recorder::{BadFault, Ended, Outside, Recorder};
 use crate::replay::runner::Runner;
+use crate::replay::saver::Saver;
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 /// `run`: without recording.
 pub fn run(a: &RunArgs) -> Done {
-    live(&a.machine, None)
+    live(&a.machine, None, None)
 }
 
 /// `record`.
 pub fn record(a: &RecordArgs) -> Done {
-    live(&a.machine, Some(&a.output))
+    if let Some(from) = &a.from {
+        return super::branch::record(a, from);
+    }
+    let every = a.save_every.as_deref().map(|text| every("save-every", text)).transpose()?;
+    live(&a.machine, Some(&a.output), every)
 }
 
-fn live(a: &MachineArgs, output: Option<&Path>) -> Done {
+fn live(a: &MachineArgs, output: Option<&Path>, every: Option<u64>) -> Done {
     let (config, images) = options::machine(a)?;
-    let (input, serial) = match a.serial.as_deref() {
-        None => (Input::Terminal, "stdio"),
-        Some("stdio") => (Input::Stdin, "stdio"),
-        Some(other) => (Input::None, other),
-    };
+    let (input, serial) = console(a);
     if let Some(output) = output {
         not_an_image(output, &config)?;
     }
-    let session = Session { a, config: &config, input, serial, output };
+    let faults = options::faults(&a.inject)?;
+    let session = Session { a, faults, config: &config, input, serial, output, every };
     let engine = options::engine(a.engine.as_deref())?;
     with_machine(&config, images, engine, session).map_err(|e| e.to_string())?
 }
 
+/// Where the console's input comes from, and where its output goes.
+pub fn console(a: &MachineArgs) -> (Input, &str) {
+    match a.serial.as_deref() {
+        None => (Input::Terminal, "stdio"),
+        Some("stdio") => (Input::Stdin, "stdio"),
+        Some(other) => (Input::None, other),
+    }
+}
+
 /// A recording must not overwrite what it is made from.
-fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
+pub fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
     let Ok(output) = output.canonicalize() else { return Ok(()) };
     match config.images.iter().find(|i| Path::new(&i.file).canonicalize().is_ok_and(|p| p == output)) {
         Some(image) => Err(format!("{}: is the {}, not overwritten", image.file, image.role)),
@@ -54,18 +70,22 @@ fn not_an_image(output: &Path, config: &MachineConfig) -> Result<(), String> {
 
 struct Session<'a> {
     a: &'a MachineArgs,
+    faults: Vec<(u64, Fault)>,
     config: &'a MachineConfig,
     input: Input,
     serial: &'a str,
     output: Option<&'a Path>,
+    every: Option<u64>,
 }
 
 impl Visit for Session<'_> {
     type Out = Done;
 
-    fn visit<B: Board>(self, machine: Machine<B>, _: Make<B>) -> Done {
-        let Self { a, config, input, serial, output } = self;
+    fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
+        let Self { a, faults, config, input, serial, output, every } = self;
+        possible(&faults, &machine)?;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
+        let listener = a.later.gdb.as_deref().map(super::gdb::listen).transpose()?;
         let date = match (config.rtc.base, config.rtc.clock) {
             (RtcBase::Date(date), RtcClock::Host) => Some(date),
             _ => None,
@@ -93,11 +113,18 @@ impl Visit for Session<'_> {
             }
             None => None,
         };
+        let saver = every.map(|every| Saver::new(every, &mut machine));
         let mut runner = Runner::new(machine, config.no_reboot, output.map(|_| spacing));
         let watch = Stopwatch::start();
-        let mut recorder = Recorder::new(&mut runner, &mut host, log);
-        let result = recorder.run(a.max_icount.unwrap_or(u64::MAX));
-        let bytes = recorder.bytes();
+        let max = a.max_icount.unwrap_or(u64::MAX);
+        let mut napping = Napping(&mut host);
+        let outside: &mut dyn Outside = if listener.is_some() { &mut napping } else { napping.0 };
+        let mut recorder = Recorder::new(&mut runner, outside, log).saving(saver).with_faults(faults);
+        let result = match &listener {
+            Some(listener) => debugged(&mut recorder, listener, max, config.arch)?,
+            None => recorder.run(max),
+        };
+        let (bytes, left) = (recorder.bytes(), recorder.next_fault());
         let at = runner.at();
         // The terminal is as before from here on.
         drop(host);
@@ -106,7 +133,10 @@ impl Visit for Session<'_> {
         }
         let Ended { at, reason } = result.map_err(|e| {
             let kept = "stopped; the recording up to there is valid";
-            format!("{} at step {}; {kept}", full(&e), at.icount)
+            match e.get_ref().and_then(|e| e.downcast_ref::<BadFault>()) {
+                Some(fault) => format!("{fault}; {kept}"),
+                None => format!("{} at step {}; {kept}", full(&e), at.icount),
+            }
         })?;
         match output {
             Some(path) => {
@@ -115,12 +145,43 @@ impl Visit for Session<'_> {
             }
             None => eprintln!("dejavm: {reason} at step {}", at.icount),
         }
+        if let Some(left) = left {
+            return Err(format!("--inject at step {left}: the run ended before"));
+        }
         Ok(status(&reason))
     }
 }
 
+/// Runs under a debugger.
+fn debugged<B: Board, W: Write>(
+    recorder: &mut Recorder<'_, B, W>,
+    listener: &Listener,
+    max: u64,
+    arch: Arch,
+) -> Result<std::io::Result<Ended>, String> {
+    let mut running = Running::new(recorder, max);
+    let left = super::gdb::debug(listener, &mut running, arch);
+    let ended = running.ended();
+    left?;
+    // A debugger that kills the machine stops the run.
+    let reason = ended.unwrap_or(Ok(EndReason::Stopped));
+    Ok(reason.and_then(|reason| recorder.finish(reason)))
+}
+
+/// Refuses faults that can never be injected, before the run begins.
+fn possible<B: Board>(faults: &[(u64, Fault)], machine: &Machine<B>) -> Result<(), String> {
+    for (at, fault) in faults {
+        if let Err(wrong) = fault.check(machine)
+            && wrong.is_final()
+        {
+            return Err(format!("--inject at step {at}: {wrong}"));
+        }
+    }
+    Ok(())
+}
+
 /// The exit status of a run that ended like this.
-fn status(reason: &EndReason) -> u8 {
+pub fn status(reason: &EndReason) -> u8 {
     match reason {
         EndReason::Unimplemented(_) => 1,
         EndReason::Exit(code) => u8::from(*code != 0),

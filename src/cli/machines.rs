@@ -16,6 +16,14 @@ pub trait Visit {
     fn visit<B: Board>(self, machine: Machine<B>, make: Make<B>) -> Self::Out;
 }
 
+/// Something to do with machines of any board, on engines of its choice.
+pub trait VisitEngines {
+    /// What comes of it.
+    type Out;
+    /// Does it; `make` gives what makes machines at power-on that run on an engine.
+    fn visit<B: Board>(self, make: &dyn Fn(EngineKind) -> Make<B>) -> Self::Out;
+}
+
 /// Builds the machine, to run on `engine`, and visits it.
 ///
 /// # Errors
@@ -26,19 +34,42 @@ pub fn with_machine<V: Visit>(
     engine: EngineKind,
     visit: V,
 ) -> Result<V::Out, BuildError> {
+    with_engines(config, images, OnOne { engine, visit })
+}
+
+/// Visits what makes machines.
+pub fn with_engines<V: VisitEngines>(config: &MachineConfig, images: Images, visit: V) -> V::Out {
     match config.machine {
-        Kind::Toy => with(Toy::build, config, images, visit),
-        Kind::Pc => with(move |c, i| build::pc(c, i, engine), config, images, visit),
+        Kind::Toy => visit.visit(&maker(config, images, |config, images, _| Toy::build(config, images))),
+        Kind::Pc => visit.visit(&maker(config, images, build::pc)),
     }
 }
 
-fn with<B: Board, V: Visit>(
-    build: impl Fn(&MachineConfig, &Images) -> Result<Machine<B>, BuildError> + Send + Sync + 'static,
+type Build<B> = fn(&MachineConfig, &Images, EngineKind) -> Result<Machine<B>, BuildError>;
+
+fn maker<B: Board>(
     config: &MachineConfig,
     images: Images,
+    build: Build<B>,
+) -> impl Fn(EngineKind) -> Make<B> + use<B> {
+    let parts = Arc::new((config.clone(), images));
+    move |engine| {
+        let parts = parts.clone();
+        Arc::new(move || build(&parts.0, &parts.1, engine))
+    }
+}
+
+/// A visit of machines that all run on one engine.
+struct OnOne<V> {
+    engine: EngineKind,
     visit: V,
-) -> Result<V::Out, BuildError> {
-    let config = config.clone();
-    let make: Make<B> = Arc::new(move || build(&config, &images));
-    Ok(visit.visit(make()?, make))
+}
+
+impl<V: Visit> VisitEngines for OnOne<V> {
+    type Out = Result<V::Out, BuildError>;
+
+    fn visit<B: Board>(self, make: &dyn Fn(EngineKind) -> Make<B>) -> Self::Out {
+        let make = make(self.engine);
+        Ok(self.visit.visit(make()?, make))
+    }
 }

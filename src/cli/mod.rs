@@ -4,19 +4,25 @@
 //! with one line on standard error that names the option or file and says what is wrong.
 
 mod args;
+mod branch;
 mod demo;
+mod diff;
+mod gdb;
+mod index;
 mod info;
 mod live;
 mod machines;
+mod monitor;
 mod options;
 mod pack;
+mod progress;
+mod query;
 mod replay;
+mod verify;
 
-use crate::replay::log::Recording;
+use crate::host::files::open;
 use args::{Cli, Command};
 use clap::Parser;
-use std::io::BufReader;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// How a command ends: an exit status, or one line and exit status 2.
@@ -36,11 +42,13 @@ pub fn main() -> ExitCode {
         Command::Run(a) => live::run(a),
         Command::Record(a) => live::record(a),
         Command::Replay(a) => replay::replay(a),
-        Command::Verify(a) => replay::verify(a),
-        Command::Diff(a) => info::diff(a),
+        Command::Verify(a) => verify::verify(a),
+        Command::Query(a) => query::query(a),
+        Command::Diff(a) => diff::diff(a),
         Command::Info(a) => info::info(a),
         Command::Dump(a) => info::dump(a),
         Command::Pack(a) => pack::pack(a),
+        Command::Index(a) => index::index(a),
         Command::Demo => demo::demo(),
     };
     done.map_or_else(|text| fail(&text), ExitCode::from)
@@ -56,15 +64,4 @@ fn one_line(text: &str) -> String {
     let head: Vec<&str> = text.lines().take_while(|l| !l.is_empty()).map(str::trim).collect();
     let head = head.join(" ");
     head.strip_prefix("error: ").unwrap_or(&head).to_owned()
-}
-
-/// Reads and checks a recording.
-fn open(path: &Path) -> Result<Recording, String> {
-    let name = path.display();
-    let plain = crate::host::files::plain;
-    let file = std::fs::File::open(path).map_err(|e| format!("{name}: {}", plain(&e)))?;
-    if file.metadata().is_ok_and(|m| m.is_dir()) {
-        return Err(format!("{name}: is a directory"));
-    }
-    Recording::read(BufReader::with_capacity(1 << 16, file)).map_err(|e| format!("{name}: {e}"))
 }

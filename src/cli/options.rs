@@ -1,12 +1,15 @@
 //! From what the user said to a machine's configuration.
 
-use super::args::{LaterArgs, MachineArgs};
+use super::args::{LaterArgs, MachineArgs, TimelineArgs};
+use crate::debug::symbols::Symbols;
 use crate::host::sink::Sink;
 use crate::host::{clock, files};
 use crate::machine::build::EngineKind;
 use crate::machine::config::{
     Arch, CPU_MODELS, DEFAULT_SHIFT, Images, Kind, MachineConfig, Role, Rtc, RtcBase, RtcClock,
 };
+use crate::machine::fault::Fault;
+use crate::timeline;
 use std::fs::File;
 
 /// The machine that the options describe, and its images.
@@ -75,7 +78,10 @@ pub fn machine(a: &MachineArgs) -> Result<(MachineConfig, Images), String> {
 }
 
 /// Refuses what is not there yet, by name.
-fn available(a: &MachineArgs) -> Result<(), String> {
+///
+/// # Errors
+/// One line that names the option.
+pub fn available(a: &MachineArgs) -> Result<(), String> {
     engine(a.engine.as_deref())?;
     later(&a.later)?;
     let display = a.display.as_deref().filter(|d| *d != "none");
@@ -107,12 +113,70 @@ pub fn engine(name: Option<&str>) -> Result<EngineKind, String> {
 /// # Errors
 /// One line that names the option.
 pub fn later(a: &LaterArgs) -> Result<(), String> {
-    for (name, value) in [("gdb", &a.gdb), ("monitor", &a.monitor), ("qmp", &a.qmp)] {
+    if let Some(value) = &a.monitor {
+        return Err(format!("--monitor {value}: 'run' and 'record' have no monitor in this version"));
+    }
+    not_yet(a)
+}
+
+/// Refuses the debuggers that no command has yet.
+///
+/// # Errors
+/// One line that names the option.
+pub fn not_yet(a: &LaterArgs) -> Result<(), String> {
+    for (name, value) in [("qmp", &a.qmp)] {
         if let Some(value) = value {
             return Err(format!("--{name} {value}: not available in this version"));
         }
     }
     Ok(())
+}
+
+/// What a timeline may use.
+///
+/// # Errors
+/// One line that names the option.
+pub fn timeline(a: &TimelineArgs) -> Result<timeline::Options, String> {
+    let memory = size(&a.snapshot_memory)
+        .ok_or_else(|| format!("--snapshot-memory {}: not a size such as 512M", a.snapshot_memory))?;
+    let usual = timeline::Options::default();
+    Ok(timeline::Options { memory, jobs: a.jobs.map_or(usual.jobs, usize::from) })
+}
+
+/// The symbols of all files that were named.
+///
+/// # Errors
+/// One line that names the file.
+pub fn symbols(a: &TimelineArgs) -> Result<Symbols, String> {
+    let mut symbols = Symbols::default();
+    for spec in &a.symbols {
+        symbols.add(spec).map_err(|e| format!("--symbols {e}"))?;
+    }
+    Ok(symbols)
+}
+
+/// The faults that `--inject` asks for, by step.
+///
+/// # Errors
+/// One line that names the option.
+pub fn faults(options: &[String]) -> Result<Vec<(u64, Fault)>, String> {
+    let mut faults = options.iter().map(|o| fault(o)).collect::<Result<Vec<_>, _>>()?;
+    faults.sort_by_key(|f| f.0);
+    Ok(faults)
+}
+
+/// `ICOUNT:TARGET[:BIT]`; the target of memory has a colon itself.
+fn fault(text: &str) -> Result<(u64, Fault), String> {
+    let wrong = || format!("--inject {text}: not ICOUNT:TARGET[:BIT]");
+    let (at, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let at = at.parse().map_err(|_| wrong())?;
+    let colon = match rest.strip_prefix("mem:") {
+        Some(addr) => addr.find(':').map(|i| i + 4),
+        None => rest.find(':'),
+    };
+    let (target, bit) = colon.map_or((rest, "0"), |i| (&rest[..i], &rest[i + 1..]));
+    let bit = bit.parse().map_err(|_| format!("--inject {text}: '{bit}' is no number of a bit"))?;
+    Ok((at, Fault::parse(target, bit).map_err(|e| format!("--inject {text}: {e}"))?))
 }
 
 /// Bytes: a number with K, M, G or T; mebibytes without.
@@ -124,6 +188,19 @@ fn size(text: &str) -> Option<u64> {
         "G" | "g" | "GiB" => 30,
         "T" | "t" | "TiB" => 40,
         "B" => 0,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// A number, with K, M or G.
+pub fn count(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
@@ -210,6 +287,15 @@ mod tests {
         assert_eq!(size("0"), Some(0));
         for bad in ["", "M", "-1M", "12Q", "1.5G", "99999999999999999999", "9999999999999T"] {
             assert_eq!(size(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn counts() {
+        assert_eq!(count("32M"), Some(1 << 25));
+        assert_eq!(count("1000"), Some(1000));
+        for bad in ["", "M", "1T", "-1", "0x10", "99999999999G"] {
+            assert_eq!(count(bad), None, "{bad}");
         }
     }
 

@@ -3,10 +3,11 @@
 use super::args::PackArgs;
 use super::{Done, open};
 use crate::host::files::{self, plain};
+use crate::replay::copy;
 use crate::replay::log::{Ending, Writer};
-use crate::replay::record::Record;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// `pack`.
 pub fn pack(a: &PackArgs) -> Done {
@@ -29,20 +30,8 @@ pub fn pack(a: &PackArgs) -> Done {
     for (index, image) in images.0.iter().enumerate() {
         writer.image(index, &image.bytes).map_err(wrong)?;
     }
-    let mut next = recording.records.iter().skip(1);
-    for record in &recording.records {
-        writer.put(record).map_err(wrong)?;
-        // As the recorder ends its frames: a checkpoint before an input or the end shares its frame.
-        let shares = matches!(
-            (record, next.next()),
-            (Record::HostClock { .. }, _)
-                | (Record::Checkpoint(_), Some(Record::Input { .. } | Record::End { .. }))
-        );
-        if !shares {
-            writer.end_frame().map_err(wrong)?;
-        }
-    }
-    writer.end_frame().map_err(wrong)?;
+    let backing = recording.backing.clone().unwrap_or_else(|| Arc::new(()));
+    copy::all(&recording, &*backing, &mut writer).map_err(wrong)?;
     eprintln!("dejavm: {}: {} bytes, {} images", output.display(), writer.bytes(), images.0.len());
     if recording.ending != Ending::Whole {
         eprintln!("dejavm: {name} is cut: the copy ends at step {}", recording.last().icount);

@@ -1,11 +1,12 @@
-//! `replay` and `verify`.
+//! `replay`, and replays in general.
 
-use super::args::{InputArgs, ReplayArgs, VerifyArgs};
+use super::args::{InputArgs, ReplayArgs};
 use super::machines::{Make, Visit, with_machine};
-use super::{Done, open, options};
+use super::progress::progress_bar;
+use super::{Done, monitor, open, options};
 use crate::host::clock::Stopwatch;
 use crate::host::files;
-use crate::host::sink::{Sink, Sinks};
+use crate::host::sink::Sinks;
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::replay::error::semantics_note;
@@ -14,29 +15,33 @@ use crate::replay::replayer::{Outcome, Replayer, Watcher};
 use crate::replay::runner::Runner;
 use crate::replay::tape::Tape;
 use crate::replay::{Moment, Output};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
 /// `replay`: shows what the recorded run printed.
 pub fn replay(a: &ReplayArgs) -> Done {
-    options::later(&a.later)?;
-    let to = match a.to.as_str() {
-        "end" => None,
-        n => Some(n.parse().map_err(|_| format!("--to {n}: neither a step nor 'end'"))?),
+    options::not_yet(&a.later)?;
+    let to = match a.to.as_deref() {
+        None | Some("end") => None,
+        Some(n) => Some(n.parse().map_err(|_| format!("--to {n}: neither a step nor 'end'"))?),
     };
+    if let Some(addr) = &a.later.gdb {
+        let start = if a.to.is_none() { 0 } else { to.unwrap_or(u64::MAX) };
+        return super::gdb::replay(a, addr, start);
+    }
+    if let Some(addr) = &a.later.monitor {
+        let start = if a.to.is_none() { 0 } else { to.unwrap_or(u64::MAX) };
+        return monitor::serve(a, addr, start);
+    }
     let sinks = Sinks::new(options::sink("serial", &a.serial)?, options::sink("debugcon", &a.debugcon)?);
     // A bar and the guest's output would overwrite each other.
     let bar = a.serial != "stdio" || !std::io::stdout().is_terminal();
     again(&a.input, to, sinks, bar, false)
 }
 
-/// `verify`: shows nothing but whether all checkpoints hold.
-pub fn verify(a: &VerifyArgs) -> Done {
-    again(&a.input, None, Sinks::new(Sink::None, Sink::None), true, true)
-}
-
-fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bool) -> Done {
+/// Replays from the start.
+pub fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bool) -> Done {
     let engine = options::engine(a.engine.as_deref())?;
     let recording = open(&a.file)?;
     let config = &recording.header.machine;
@@ -57,9 +62,12 @@ struct Session<'a> {
     name: &'a str,
 }
 
-struct Shown {
-    sinks: Sinks,
-    bar: Option<ProgressBar>,
+/// Shows a replay's output and how far it is.
+pub struct Shown {
+    /// Where the output goes.
+    pub sinks: Sinks,
+    /// How far it is.
+    pub bar: Option<ProgressBar>,
 }
 
 impl Watcher for Shown {
@@ -73,16 +81,6 @@ impl Watcher for Shown {
             bar.set_position(at.icount);
         }
     }
-}
-
-/// A progress bar on standard error, if that is a terminal.
-fn progress_bar(steps: u64) -> Option<ProgressBar> {
-    if !std::io::stderr().is_terminal() {
-        return None;
-    }
-    let style = ProgressStyle::with_template("{bar:40} {percent}% {human_pos}/{human_len} steps, {eta} left");
-    let bar = ProgressBar::new(steps);
-    Some(style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style)))
 }
 
 /// Prints the speed of a run.
@@ -117,13 +115,11 @@ impl Visit for Session<'_> {
         if stats {
             print_stats(at.icount, watch, &replayer.runner.machine.counters());
         }
-        let cut = match recording.ending {
-            Ending::Whole => None,
-            Ending::NoEnd => Some("has no end record (its recorder was killed, or it was cut)".to_owned()),
-            Ending::Cut(offset) => Some(format!("is cut at byte {offset}")),
-        };
-        if let (Some(cut), Outcome::Cut) = (&cut, &outcome) {
-            eprintln!("dejavm: {name} {cut}: replayed to its last whole frame, step {}", at.icount);
+        if outcome == Outcome::Cut {
+            say_cut(name, recording, at.icount);
+        }
+        if report {
+            return Ok(verdict(name, recording, &outcome, at.icount, held));
         }
         match outcome {
             Outcome::Diverged(d) => {
@@ -133,18 +129,38 @@ impl Visit for Session<'_> {
             Outcome::End(_) | Outcome::Cut if to.is_some_and(|to| to > at.icount) => {
                 eprintln!("dejavm: {name} ends at step {}", at.icount);
             }
-            Outcome::End(reason) if report => println!(
-                "{name}: verified: {held} checkpoints hold to the end at step {} ({reason})",
-                at.icount
-            ),
-            Outcome::Cut if report => {
-                println!("{name}: verified: {held} checkpoints hold to step {}, incomplete", at.icount);
-            }
             Outcome::End(_) | Outcome::Cut => {}
             Outcome::Reached | Outcome::Probed => eprintln!("dejavm: at step {}", at.icount),
         }
         Ok(0)
     }
+}
+
+/// Says why a recording has no end.
+pub fn say_cut(name: &str, recording: &Recording, icount: u64) {
+    let cut = match recording.ending {
+        Ending::Whole => return,
+        Ending::NoEnd => "has no end record (its recorder was killed, or it was cut)".to_owned(),
+        Ending::Cut(offset) => format!("is cut at byte {offset}"),
+    };
+    eprintln!("dejavm: {name} {cut}: replayed to its last whole frame, step {icount}");
+}
+
+/// Says what a verification came to; the exit status.
+pub fn verdict(name: &str, recording: &Recording, outcome: &Outcome, icount: u64, held: u64) -> u8 {
+    match outcome {
+        Outcome::Diverged(d) => {
+            println_error(&format!("{name}: {d}{}", semantics_note(recording.header.semantics)));
+            return 1;
+        }
+        Outcome::End(reason) => {
+            println!("{name}: verified: {held} checkpoints hold to the end at step {icount} ({reason})");
+        }
+        Outcome::Cut | Outcome::Reached | Outcome::Probed => {
+            println!("{name}: verified: {held} checkpoints hold to step {icount}, incomplete");
+        }
+    }
+    0
 }
 
 fn println_error(text: &str) {

@@ -1,3 +1,9 @@
 //! Debuggers: thin clients of [`crate::timeline`].
 
+pub mod diff;
+pub mod expr;
+pub mod gdb;
+pub mod lockstep;
 pub mod monitor;
+pub mod query;
+pub mod symbols;

@@ -3,6 +3,8 @@
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::io::{IsTerminal, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 /// What comes from the host's side.
@@ -26,6 +28,11 @@ pub const HELP: &str = "\r\n\
     Ctrl-A x  stop the run (a recording stays valid)\r\n\
     Ctrl-A c  send Ctrl-C to the guest (so does Ctrl-C)\r\n\
     Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n";
+
+/// Tells the user something that is no error.
+pub fn warn(text: &str) {
+    eprintln!("dejavm: {text}");
+}
 
 const CTRL_A: u8 = 1;
 const CTRL_C: u8 = 3;
@@ -145,6 +152,33 @@ pub fn catch_signals(to: Sender<HostEvent>) -> std::io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Set by SIGINT and SIGTERM, for work that cleans up when it is stopped.
+#[derive(Debug)]
+pub struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// True from the signal on.
+    pub fn set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Notes SIGINT and SIGTERM instead of dying of them; a second one kills.
+///
+/// # Errors
+/// What the host answers.
+pub fn stop_flag() -> std::io::Result<StopFlag> {
+    use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())?;
+        signal_hook::flag::register(signal, flag.clone())?;
+    }
+    // A full file is an error, not a signal.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    Ok(StopFlag(flag))
 }
 
 #[cfg(test)]

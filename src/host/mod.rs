@@ -5,5 +5,8 @@
 pub mod clock;
 pub mod console;
 pub mod files;
+pub mod listen;
 pub mod live;
+pub mod signals;
 pub mod sink;
+pub mod socket;

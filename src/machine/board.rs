@@ -73,6 +73,9 @@ pub trait Board: Clone + Send + Sync + serde::Serialize + serde::de::Deserialize
     /// Linear address of the next instruction of CPU `index`.
     fn pc(&self, index: usize) -> u64;
 
+    /// True when the memory map may show something else at `addr` at another time.
+    fn remaps(&self, addr: PhysAddr) -> bool;
+
     /// Puts in force what lies outside the state: the memory map. Called after a state was restored.
     fn restored(&self, mem: &mut Memory);
 

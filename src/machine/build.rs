@@ -12,9 +12,9 @@ use dejavm_jit::Jit;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EngineKind {
     /// The interpreter.
-    #[default]
     Interp,
     /// The block compiler.
+    #[default]
     Jit,
 }
 
@@ -92,7 +92,9 @@ mod tests {
     /// and whichever engine ran them.
     #[test]
     fn slices_do_not_show() {
-        for (cpus, engine) in [(1, EngineKind::Interp), (2, EngineKind::Interp), (1, EngineKind::Jit), (2, EngineKind::Jit)] {
+        for (cpus, engine) in
+            [(1, EngineKind::Interp), (2, EngineKind::Interp), (1, EngineKind::Jit), (2, EngineKind::Jit)]
+        {
             let (mut whole, mut sliced) = (demo(cpus, EngineKind::Interp), demo(cpus, engine));
             let mut random = 12345u64;
             for at in (1..).map(|i| i * 1_234_567) {

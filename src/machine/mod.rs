@@ -4,10 +4,12 @@ pub mod board;
 pub mod build;
 pub mod config;
 pub mod events;
+pub mod fault;
 pub mod loader;
 pub mod pc;
 pub mod time;
 pub mod toy;
+pub mod tree;
 
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};
@@ -79,6 +81,11 @@ pub struct Machine<B: Board> {
     /// What is loaded into memory at power-on and again at reset: physical address and bytes.
     pub images: Vec<(u64, Vec<u8>)>,
     engine: Box<B::Engine>,
+    /// Nothing happened at the current step but what belongs to its first moment: timers that
+    /// were due fired, a request was acted on, a debugger wrote.
+    first_moment: bool,
+    /// Which of the outputs that wait were sent at the first moment of a step.
+    early: Vec<std::ops::Range<usize>>,
     /// Skip idle time to the next timer instead of pausing.
     pub skip_idle: bool,
 }
@@ -93,7 +100,7 @@ impl<B: Board> Machine<B> {
         images: Vec<(u64, Vec<u8>)>,
     ) -> Self {
         let state = State { icount: 0, warp: 0, shift, turn: Turn::default(), board };
-        Self { state, mem, images, engine, skip_idle: true }
+        Self { state, mem, images, engine, first_moment: true, early: Vec::new(), skip_idle: true }
     }
 
     /// Runs until the boundary `limit`, or until something else has to be decided outside.
@@ -127,10 +134,18 @@ impl<B: Board> Machine<B> {
                 let ns = deadline.since(self.state.now());
                 budget = budget.min(ns.div_ceil(1 << self.state.shift));
             }
+            let pc = self.state.board.pc(index);
+            if self.engine.probes().turn_begins(self.state.icount, index, pc) {
+                return Pause::Probed;
+            }
             let clock = self.state.clock();
             let Exit { steps, stop } =
                 self.state.board.run(&mut self.engine, index, &mut self.mem, source, clock, budget);
             self.state.icount += steps;
+            self.first_moment |= steps > 0;
+            if steps > 0 {
+                self.engine.probes().turn_ends(self.state.icount - 1, index, pc);
+            }
             if self.state.board.cpus() > 1 {
                 self.state.turn.left -= steps;
             }
@@ -195,24 +210,50 @@ impl<B: Board> Machine<B> {
 
     fn fire_timers(&mut self, source: &mut dyn Source) {
         let (now, clock) = (self.state.now(), self.state.clock());
+        let before = self.state.board.world().outputs.len();
         while let Some(timer) = self.state.board.world().events.take_due(now) {
             self.state.board.timer(timer, &mut self.mem, source, clock);
         }
+        let after = self.state.board.world().outputs.len();
+        if self.first_moment && after > before {
+            self.early.push(before..after);
+        }
+        self.note_touches();
+    }
+
+    /// Tells the probes what was done to watched memory outside the CPUs' steps. What belongs to
+    /// the first moment of a step is there when one goes to that step: the step before did it.
+    fn note_touches(&mut self) {
+        if !self.mem.has_touches() {
+            return;
+        }
+        let touches = self.mem.take_touches();
+        let icount = self.state.icount.saturating_sub(self.first_moment.into());
+        let cpu = self.current_cpu();
+        let (pc, mem) = (self.state.board.pc(cpu), &self.mem);
+        self.engine.probes().touched(icount, cpu, pc, touches, |offset, len| mem.value(offset, len));
+    }
+
+    /// True when the machine stands at the first moment of its step, once timers that are due fired.
+    pub fn at_first_moment(&self) -> bool {
+        self.first_moment
     }
 
     /// Moves the virtual clock on to `deadline` while every CPU is halted.
     pub fn warp_to(&mut self, deadline: VirtNs) {
-        self.state.warp += deadline.since(self.state.now());
+        self.warp_by(deadline.since(self.state.now()));
     }
 
     /// Moves the virtual clock on by `ns` while every CPU is halted.
     pub fn warp_by(&mut self, ns: u64) {
         self.state.warp += ns;
+        self.first_moment &= ns == 0;
     }
 
     /// Injects an input at the current boundary, after the timers that are due there.
     pub fn inject(&mut self, input: &Input, source: &mut dyn Source) {
         self.fire_timers(source);
+        self.first_moment &= input.by_debugger();
         match input {
             // What does not exist is dropped: an input never fails.
             Input::WriteMemory { addr, bytes } => {
@@ -223,22 +264,34 @@ impl<B: Board> Machine<B> {
                     let _ = self.state.board.core((*cpu).into()).set(name, *value);
                 }
             }
+            Input::Fault { target, bit } => {
+                let _ = fault::Fault::parse(target, *bit).and_then(|f| f.apply(self));
+            }
             _ => {
                 let clock = self.state.clock();
                 self.state.board.input(input, &mut self.mem, source, clock);
             }
         }
+        self.note_touches();
     }
 
     /// Takes over a state from a snapshot; memory has been restored already.
     pub fn restore(&mut self, state: &State<B>) {
         self.state.clone_from(state);
         self.state.board.restored(&mut self.mem);
+        self.first_moment = true;
+        self.early.clear();
     }
 
-    /// Takes what left the machine since the last call.
-    pub fn take_outputs(&mut self) -> Vec<(u64, Output)> {
-        std::mem::take(&mut self.state.board.world().outputs)
+    /// Takes what left the machine since the last call: the step count when it was sent, the step
+    /// that sent it (the one before, if it was there at the first moment), and what.
+    pub fn take_outputs(&mut self) -> impl Iterator<Item = (u64, u64, Output)> + use<B> {
+        let outputs = std::mem::take(&mut self.state.board.world().outputs);
+        let early = std::mem::take(&mut self.early);
+        outputs.into_iter().enumerate().map(move |(i, (icount, output))| {
+            let before = early.iter().any(|range| range.contains(&i));
+            (icount, icount.saturating_sub(before.into()), output)
+        })
     }
 
     /// Resets the machine: zeroed memory, the images loaded again, CPUs and devices at power-on.
@@ -258,5 +311,6 @@ impl<B: Board> Machine<B> {
             debug_assert!(fits, "the image was loaded once");
         }
         self.state.turn = Turn::default();
+        self.note_touches();
     }
 }

@@ -51,7 +51,7 @@ pub struct Toy {
     world: World,
 }
 
-/// The toy needs no engine.
+/// The toy needs no engine; it tells its probes of its own accesses to memory.
 #[derive(Debug, Default)]
 pub struct NoEngine(Probes);
 
@@ -179,7 +179,7 @@ impl Board for Toy {
 
     fn run(
         &mut self,
-        _engine: &mut NoEngine,
+        engine: &mut NoEngine,
         _index: usize,
         mem: &mut Memory,
         source: &mut dyn Source,
@@ -199,9 +199,14 @@ impl Board for Toy {
             if self.value >> 54 == 0 {
                 let addr = self.value % self.memory & !7;
                 let mut old = [0; 8];
+                mem.barrier_read(addr, 8);
                 mem.read(addr, &mut old);
                 self.value ^= u64::from_le_bytes(old);
                 mem.write(addr, &self.value.to_le_bytes());
+            }
+            if mem.has_touches() {
+                let touches = mem.take_touches();
+                engine.0.touched(icount, 0, 0, touches, |offset, len| mem.value(offset, len));
             }
             if icount + 1 >= self.quit {
                 self.world.request = Some(Request::PowerOff);
@@ -212,6 +217,9 @@ impl Board for Toy {
             }
             if self.halted || self.world.request.is_some() {
                 return Exit { steps, stop: Stop::Halted };
+            }
+            if engine.0.full() {
+                return Exit { steps, stop: Stop::Attention };
             }
         }
         Exit { steps, stop: Stop::Budget }
@@ -250,7 +258,7 @@ impl Board for Toy {
             Input::Key { code, .. } => self.value ^= u64::from(*code),
             Input::Pointer { dx, dy, .. } => self.value ^= *dx as u64 ^ (*dy as u64) << 32,
             Input::Nmi => self.value = !self.value,
-            Input::WriteMemory { .. } | Input::WriteRegister { .. } => {}
+            Input::WriteMemory { .. } | Input::WriteRegister { .. } | Input::Fault { .. } => {}
         }
         if !self.dead {
             self.halted = false;
@@ -272,6 +280,10 @@ impl Board for Toy {
 
     fn pc(&self, _index: usize) -> u64 {
         0
+    }
+
+    fn remaps(&self, _addr: PhysAddr) -> bool {
+        false
     }
 
     fn restored(&self, _mem: &mut Memory) {}

@@ -13,7 +13,8 @@
 //! is not taken for a file that was cut; `crc32` covers the payload as stored. Both are seeded with
 //! the chain: the crc32 of the frame before (of the file header before the first frame), so that a
 //! frame that is missing, repeated or comes from another recording is found too. A payload of codec
-//! 1 is the unpacked length (4 B) and one LZ4 block; it is used only where that is smaller.
+//! 1 is the unpacked length (4 B) and one LZ4 block; it is used only where that is smaller. The
+//! contents of snapshot frames alone may be damaged: the chain goes on with the crc32 field.
 
 use super::error::LogError;
 
@@ -45,6 +46,8 @@ pub enum Kind {
     Records,
     /// A piece of an image that the recording carries.
     Image,
+    /// A piece of a saved snapshot, see [`super::saved`]. Always stored as it is.
+    Snapshot,
 }
 
 impl Kind {
@@ -53,11 +56,12 @@ impl Kind {
             Self::Header => 1,
             Self::Records => 2,
             Self::Image => 3,
+            Self::Snapshot => 4,
         }
     }
 
     fn of(code: u8) -> Option<Self> {
-        [Self::Header, Self::Records, Self::Image].into_iter().find(|k| k.code() == code)
+        [Self::Header, Self::Records, Self::Image, Self::Snapshot].into_iter().find(|k| k.code() == code)
     }
 }
 
@@ -89,9 +93,15 @@ impl Chain {
     /// The next frame's bytes. The payload has at most [`MAX_PAYLOAD`] bytes.
     pub fn frame(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
         debug_assert!(payload.len() <= MAX_PAYLOAD);
-        let packed = lz4_flex::block::compress_prepend_size(payload);
-        let (codec, payload) =
-            if packed.len() < payload.len() { (LZ4, packed.as_slice()) } else { (STORED, payload) };
+        let packed = match kind {
+            // Its pages are packed one by one, to be read alone.
+            Kind::Snapshot => None,
+            _ => Some(lz4_flex::block::compress_prepend_size(payload)),
+        };
+        let (codec, payload) = match &packed {
+            Some(packed) if packed.len() < payload.len() => (LZ4, packed.as_slice()),
+            _ => (STORED, payload),
+        };
         let mut frame = Vec::with_capacity(FRAME_HEADER + payload.len());
         frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         frame.extend_from_slice(&[kind.code(), codec]);
@@ -120,6 +130,8 @@ pub struct Frame {
 pub enum Next {
     /// A whole frame.
     Frame(Frame),
+    /// A piece of a saved snapshot whose contents are damaged; what follows is not affected.
+    Lost(u64),
     /// The end of the file at the end of a frame.
     End,
     /// The file was cut inside the frame that begins at this offset.
@@ -212,14 +224,21 @@ impl<R: std::io::Read> Frames<R> {
         if fill(&mut self.input, &mut stored)? < length {
             return Ok(Next::Cut(offset));
         }
-        let last = crc(check, &[&stored]);
-        if last != u32::from_le_bytes([c0, c1, c2, c3]) {
+        let last = u32::from_le_bytes([c0, c1, c2, c3]);
+        let kind = Kind::of(kind);
+        if last != crc(check, &[&stored]) {
+            // A saved snapshot is a cache: without it nothing is lost but time.
+            if kind == Some(Kind::Snapshot) {
+                self.last = last;
+                self.offset += (FRAME_HEADER + length) as u64;
+                return Ok(Next::Lost(offset));
+            }
             return damaged("a frame's contents");
         }
-        let Some(kind) = Kind::of(kind) else { return damaged("a frame's kind") };
+        let Some(kind) = kind else { return damaged("a frame's kind") };
         let payload = match codec {
             STORED => stored,
-            LZ4 => match unpack(&stored) {
+            LZ4 if kind != Kind::Snapshot => match unpack(&stored) {
                 Some(payload) => payload,
                 None => return damaged("a frame's compression"),
             },

@@ -2,12 +2,14 @@
 
 use super::Moment;
 use super::error::LogError;
-use super::frame::{Chain, Frame, Frames, Kind, MAX_PAYLOAD, Next};
+use super::frame::{Chain, FRAME_HEADER, Frame, Frames, Kind, MAX_PAYLOAD, Next};
 use super::record::{Checkpoint, Coder, EndReason, Record};
+use super::saved::{Backing, Builder, Saved};
 use super::varint::{self, Cursor};
 use crate::machine::config::{MachineConfig, SEMANTICS};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
+use std::sync::Arc;
 
 /// Bytes of records after which a frame ends although no checkpoint came: a guest may read the
 /// host's clock millions of times between two.
@@ -133,9 +135,23 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// Adds a saved snapshot after what was put so far.
+    ///
+    /// # Errors
+    /// What the file answers.
+    pub fn snapshot(&mut self, payloads: &[Vec<u8>]) -> std::io::Result<()> {
+        self.end_frame()?;
+        payloads.iter().try_for_each(|payload| self.write(Kind::Snapshot, payload))
+    }
+
     /// Bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// What is written to.
+    pub fn into_inner(self) -> W {
+        self.out
     }
 
     fn write(&mut self, kind: Kind, payload: &[u8]) -> std::io::Result<()> {
@@ -172,6 +188,12 @@ pub struct Recording {
     pub bytes: u64,
     /// Frames of the file.
     pub frames: u64,
+    /// The saved snapshots, in order.
+    pub saved: Vec<Saved>,
+    /// Where saved snapshots are damaged; from there on they are left out.
+    pub lost: Option<u64>,
+    /// The file that saved pages are read from; without one saved snapshots are not used.
+    pub backing: Option<Arc<dyn Backing>>,
 }
 
 impl Recording {
@@ -183,7 +205,9 @@ impl Recording {
         let mut frames = Frames::open(input)?;
         let first = match frames.read_next()? {
             Next::Frame(f) if f.kind == Kind::Header => f,
-            Next::Frame(f) => return Err(LogError::Damaged { offset: f.offset, what: "the first frame" }),
+            Next::Frame(Frame { offset, .. }) | Next::Lost(offset) => {
+                return Err(LogError::Damaged { offset, what: "the first frame" });
+            }
             Next::End | Next::Cut(_) => return Err(LogError::CutInHeader),
         };
         let header = parse_header(&first.payload)?;
@@ -191,20 +215,33 @@ impl Recording {
         let (mut records, mut count) = (Vec::new(), 1);
         let mut coder = Coder::default();
         let mut last = first.offset;
+        let (mut saved, mut builder, mut lost) = (Vec::<Saved>::new(), Builder::default(), None);
         let ending = loop {
             let frame = match frames.read_next()? {
                 Next::Frame(frame) => frame,
+                Next::Lost(offset) => {
+                    count += 1;
+                    lost.get_or_insert(offset);
+                    builder = Builder::default();
+                    continue;
+                }
                 Next::Cut(offset) => break Ending::Cut(offset),
                 Next::End => break Ending::NoEnd,
             };
             count += 1;
             last = frame.offset;
             let ended = matches!(records.last(), Some(Record::End { .. }));
+            let between = builder.is_empty();
             let good = !ended
                 && match frame.kind {
                     Kind::Header => false,
-                    Kind::Records => take_records(&mut coder, &frame, &mut records),
-                    Kind::Image => records.is_empty() && take_image(&header, &mut images, &frame.payload),
+                    Kind::Records => between && take_records(&mut coder, &frame, &mut records),
+                    Kind::Image => {
+                        between && records.is_empty() && take_image(&header, &mut images, &frame.payload)
+                    }
+                    // What follows a lost one says only what changed since then.
+                    Kind::Snapshot if lost.is_some() => true,
+                    Kind::Snapshot => take_snapshot(&mut builder, &frame, records.len(), &mut saved),
                 };
             if !good {
                 return Err(LogError::Damaged { offset: frame.offset, what: "a frame's records" });
@@ -225,7 +262,8 @@ impl Recording {
                 });
             }
         }
-        Ok(Self { header, records, images, ending, bytes: frames.offset(), frames: count })
+        let bytes = frames.offset();
+        Ok(Self { header, records, images, ending, bytes, frames: count, saved, lost, backing: None })
     }
 
     /// Why and when the run ended, if that is in the file.
@@ -271,6 +309,19 @@ fn take_records(coder: &mut Coder, frame: &Frame, records: &mut Vec<Record>) -> 
         }
     }
     true
+}
+
+/// Takes a piece of a saved snapshot.
+fn take_snapshot(builder: &mut Builder, frame: &Frame, records: usize, saved: &mut Vec<Saved>) -> bool {
+    match builder.take(frame.offset + FRAME_HEADER as u64, &frame.payload, records) {
+        Ok(Some(next)) => {
+            let good = next.icount <= MAX_ICOUNT && saved.last().is_none_or(|last| last.icount < next.icount);
+            saved.push(next);
+            good
+        }
+        Ok(None) => true,
+        Err(()) => false,
+    }
 }
 
 /// No run is longer: keeps virtual time inside 64 bits.

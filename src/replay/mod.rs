@@ -1,10 +1,11 @@
 //! Recording and replaying: the one funnel for everything that comes from outside.
 //!
 //! [`frame`] is the file as a chain of checked frames, [`record`] what they say, [`log`] whole
-//! recordings; [`runner`] moves a machine and takes its checkpoints, [`recorder`] and [`replayer`]
+//! recordings, [`saved`] the snapshots inside them; [`runner`] moves a machine and takes its checkpoints, [`recorder`] and [`replayer`]
 //! are the two ways to drive it. Nothing here touches the host but through [`recorder::Outside`].
 
 pub mod compare;
+pub mod copy;
 pub mod digest;
 pub mod error;
 pub mod frame;
@@ -13,6 +14,8 @@ pub mod record;
 pub mod recorder;
 pub mod replayer;
 pub mod runner;
+pub mod saved;
+pub mod saver;
 pub mod tape;
 pub mod varint;
 
@@ -80,12 +83,20 @@ pub enum Input {
         /// Its new value.
         value: u128,
     },
+    /// A test flipped one bit.
+    Fault {
+        /// What, as `machine::fault` names it.
+        target: String,
+        /// Which bit of it.
+        bit: u32,
+    },
 }
 
 impl Input {
-    /// True for what a debugger did: such a change belongs to the moment where the machine stood.
+    /// True for what a debugger or a test did: such a change belongs to the moment where the machine
+    /// stood.
     pub fn by_debugger(&self) -> bool {
-        matches!(self, Self::WriteMemory { .. } | Self::WriteRegister { .. })
+        matches!(self, Self::WriteMemory { .. } | Self::WriteRegister { .. } | Self::Fault { .. })
     }
 }
 

@@ -126,6 +126,7 @@ mod tag {
     pub const NMI: u8 = 6;
     pub const WRITE_MEMORY: u8 = 7;
     pub const WRITE_REGISTER: u8 = 8;
+    pub const FAULT: u8 = 9;
     pub const HOST_CLOCK: u8 = 16;
     pub const CHECKPOINT: u8 = 17;
     pub const CHECKPOINT_MEMORY: u8 = 18;
@@ -179,6 +180,7 @@ impl Coder {
                     Input::Nmi => tag::NMI,
                     Input::WriteMemory { .. } => tag::WRITE_MEMORY,
                     Input::WriteRegister { .. } => tag::WRITE_REGISTER,
+                    Input::Fault { .. } => tag::FAULT,
                 });
                 self.put_moment(into, *at);
                 match input {
@@ -204,6 +206,10 @@ impl Coder {
                         into.push(*cpu);
                         put_bytes(into, name.as_bytes());
                         into.extend_from_slice(&value.to_le_bytes());
+                    }
+                    Input::Fault { target, bit } => {
+                        put_bytes(into, target.as_bytes());
+                        varint::put(into, u64::from(*bit));
                     }
                 }
             }
@@ -273,6 +279,10 @@ impl Coder {
                 let value = u128::from_le_bytes(c.bytes(16)?.try_into().ok()?);
                 Input::WriteRegister { cpu, name, value }
             }
+            tag::FAULT => {
+                let target = String::from_utf8(bytes(c)?.to_vec()).ok()?;
+                Input::Fault { target, bit: u32::try_from(c.number()?).ok()? }
+            }
             tag::CHECKPOINT | tag::CHECKPOINT_MEMORY => {
                 let (state, output) = (c.fixed()?, c.fixed()?);
                 let memory = if tag == tag::CHECKPOINT_MEMORY { Some(c.fixed()?) } else { None };
@@ -329,6 +339,7 @@ mod tests {
             Input::Nmi,
             Input::WriteMemory { addr: 1 << 40, bytes: vec![0, 1, 255] },
             Input::WriteRegister { cpu: 3, name: "xmm0".to_owned(), value: u128::MAX - 7 },
+            Input::Fault { target: "devices.pit.channels[0].count".to_owned(), bit: 15 },
         ] {
             v.push(Record::Input { at: next(), input });
         }

@@ -3,9 +3,13 @@
 use super::log::Writer;
 use super::record::{EndReason, Record};
 use super::runner::{Event, Runner};
+use super::saver::Saver;
+use super::tape::Cursor;
 use super::{Input, Moment, Output, Source};
 use crate::machine::board::Board;
+use crate::machine::fault::Fault;
 use crate::machine::time::VirtNs;
+use crate::machine::tree::Wrong;
 use std::collections::VecDeque;
 use std::io::Write;
 
@@ -64,10 +68,19 @@ pub struct Ended {
     pub reason: EndReason,
 }
 
+/// A fault that cannot be injected at its step.
+#[derive(Debug, thiserror::Error)]
+#[error("--inject at step {at}: {wrong}")]
+pub struct BadFault {
+    at: u64,
+    wrong: Wrong,
+}
+
 /// Reads the host's clock and logs it.
 struct LiveSource<'a, W: Write> {
     outside: &'a mut dyn Outside,
     log: Option<&'a mut Writer<W>>,
+    cursor: &'a mut Cursor,
     result: std::io::Result<()>,
 }
 
@@ -77,7 +90,9 @@ impl<W: Write> Source for LiveSource<'_, W> {
         if let Some(log) = &mut self.log
             && self.result.is_ok()
         {
-            self.result = log.put(&Record::HostClock { icount, ns });
+            let record = Record::HostClock { icount, ns };
+            self.cursor.pass(&record);
+            self.result = log.put(&record);
         }
         ns
     }
@@ -97,33 +112,81 @@ pub struct Recorder<'a, B: Board, W: Write> {
     runner: &'a mut Runner<B>,
     outside: &'a mut dyn Outside,
     log: Option<Writer<W>>,
+    saver: Option<Saver>,
+    /// The place after what was recorded so far.
+    cursor: Cursor,
     queues: Vec<Queue>,
     interrupted: bool,
+    /// Faults that are still to come, by step.
+    faults: VecDeque<(u64, Fault)>,
 }
 
-/// What one round of the loop came to.
-type Round = std::io::Result<Option<EndReason>>;
+/// What one round of the loop came to: the reason if the run is to end.
+pub type Round = std::io::Result<Option<EndReason>>;
 
 impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     /// A run of a machine at power-on, its log begun.
     pub fn new(runner: &'a mut Runner<B>, outside: &'a mut dyn Outside, log: Option<Writer<W>>) -> Self {
-        Self { runner, outside, log, queues: Vec::new(), interrupted: false }
+        Self {
+            runner,
+            outside,
+            log,
+            saver: None,
+            cursor: Cursor::default(),
+            queues: Vec::new(),
+            interrupted: false,
+            faults: VecDeque::new(),
+        }
+    }
+
+    /// Saves snapshots in the log.
+    #[must_use]
+    pub fn saving(mut self, saver: Option<Saver>) -> Self {
+        self.saver = saver;
+        self
+    }
+
+    /// The machine was put to a moment, and the log holds everything up to there: so much.
+    #[must_use]
+    pub fn after(mut self, cursor: Cursor) -> Self {
+        self.cursor = cursor;
+        self
+    }
+
+    /// Injects these faults, each at the first moment of its step.
+    #[must_use]
+    pub fn with_faults(mut self, mut faults: Vec<(u64, Fault)>) -> Self {
+        faults.sort_by_key(|f| f.0);
+        self.faults = faults.into();
+        self
+    }
+
+    /// The step of the next fault that was not injected.
+    pub fn next_fault(&self) -> Option<u64> {
+        self.faults.front().map(|f| f.0)
     }
 
     /// Runs until the end, at most to `max_icount` steps.
     ///
     /// # Errors
-    /// What the log's file answers; what was written before is a valid recording.
+    /// What the log's file answers, or [`BadFault`]; what was written before is a valid recording.
     pub fn run(&mut self, max_icount: u64) -> std::io::Result<Ended> {
-        let mut reason = loop {
+        let reason = loop {
             if let Some(reason) = self.round(max_icount)? {
                 break reason;
             }
         };
+        self.finish(reason)
+    }
+
+    /// Ends the run where it stands.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn finish(&mut self, mut reason: EndReason) -> std::io::Result<Ended> {
         // The end is at a settled moment, as everything in the log.
-        let here = self.runner.at().icount;
         if !reason.by_guest()
-            && let Event::End(by_guest) = self.with_source(|runner, source| runner.advance(here, source))?
+            && let Some(by_guest) = self.settle()?
         {
             reason = by_guest;
         }
@@ -144,30 +207,86 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
         self.log.as_ref().map_or(0, Writer::bytes)
     }
 
-    fn round(&mut self, max_icount: u64) -> Round {
+    /// The machine and its digests.
+    pub fn runner(&mut self) -> &mut Runner<B> {
+        self.runner
+    }
+
+    /// The machine and its digests, to look at.
+    pub fn look(&self) -> &Runner<B> {
+        self.runner
+    }
+
+    /// Takes in what has arrived from the live world, without a step.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn take_in(&mut self) -> Round {
+        if let Some(reason) = self.inject_faults()? {
+            return Ok(Some(reason));
+        }
         while let Some(live) = self.outside.poll() {
             if let Some(reason) = self.arrived(live)? {
                 return Ok(Some(reason));
             }
         }
-        if let Some(reason) = self.feed_serial(false)? {
+        self.feed_serial(false)
+    }
+
+    /// Takes in what has arrived, and runs on for a while, at most to `max_icount` steps. Answers
+    /// the reason if the run is to end.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn round(&mut self, max_icount: u64) -> Round {
+        if let Some(reason) = self.take_in()? {
             return Ok(Some(reason));
         }
         let icount = self.runner.at().icount;
         if icount >= max_icount {
             return Ok(Some(EndReason::MaxIcount));
         }
-        let limit = icount.saturating_add(self.slice()).min(max_icount);
-        match self.with_source(|runner, source| runner.advance(limit, source))? {
-            Event::Limit | Event::Probed => Ok(None),
+        let due = self.saver.as_ref().map_or(u64::MAX, Saver::next);
+        let fault = self.next_fault().unwrap_or(u64::MAX);
+        let limit = icount.saturating_add(self.slice()).min(max_icount).min(due).min(fault);
+        let ended = match self.with_source(|runner, source| runner.advance(limit, source))? {
+            Event::Limit | Event::Probed => None,
             Event::Checkpoint(c) => {
                 self.put(&Record::Checkpoint(c))?;
                 self.end_frame()?;
-                Ok(None)
+                None
             }
-            Event::Idle(next) => self.idle(next),
-            Event::End(reason) => Ok(Some(reason)),
+            Event::Idle(next) => self.idle(next)?,
+            Event::End(reason) => Some(reason),
+        };
+        if ended.is_none() && self.runner.at().icount == due {
+            self.save()?;
         }
+        Ok(ended)
+    }
+
+    /// Saves a snapshot, at the first moment of its step: settled, before any input.
+    fn save(&mut self) -> std::io::Result<()> {
+        if let (Some(saver), Some(log)) = (&mut self.saver, &mut self.log) {
+            log.snapshot(&saver.save(self.runner, &self.cursor))?;
+        }
+        Ok(())
+    }
+
+    /// Injects the faults of this step, before anything else comes there.
+    fn inject_faults(&mut self) -> Round {
+        let here = self.runner.at().icount;
+        while let Some((at, fault)) = self.faults.pop_front_if(|f| f.0 <= here) {
+            if let Event::End(reason) = self.with_source(|runner, source| runner.advance(here, source))? {
+                return Ok(Some(reason));
+            }
+            let checked = fault.check(&self.runner.machine);
+            checked.map_err(|wrong| std::io::Error::other(BadFault { at, wrong }))?;
+            if let Some(reason) = self.inject(fault.input())? {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
     }
 
     /// Steps until the next look at the live world.
@@ -249,9 +368,30 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
         }
     }
 
-    fn inject(&mut self, input: Input) -> Round {
+    /// Makes the moment a settled one: timers that are due fire, a checkpoint that is due is taken.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn settle(&mut self) -> Round {
         let here = self.runner.at().icount;
-        if let Event::End(reason) = self.with_source(|runner, source| runner.advance(here, source))? {
+        loop {
+            match self.with_source(|runner, source| runner.advance(here, source))? {
+                Event::Checkpoint(c) => {
+                    self.put(&Record::Checkpoint(c))?;
+                    self.end_frame()?;
+                }
+                Event::End(reason) => return Ok(Some(reason)),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// Injects and records an input.
+    ///
+    /// # Errors
+    /// See [`Recorder::run`].
+    pub fn inject(&mut self, input: Input) -> Round {
+        if let Some(reason) = self.settle()? {
             return Ok(Some(reason));
         }
         if self.log.is_some() {
@@ -267,7 +407,8 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
 
     /// Calls `f` with the live source, then shows what was output.
     fn with_source<T>(&mut self, f: impl FnOnce(&mut Runner<B>, &mut dyn Source) -> T) -> std::io::Result<T> {
-        let mut source = LiveSource { outside: self.outside, log: self.log.as_mut(), result: Ok(()) };
+        let (outside, log, cursor) = (&mut *self.outside, self.log.as_mut(), &mut self.cursor);
+        let mut source = LiveSource { outside, log, cursor, result: Ok(()) };
         let value = f(self.runner, &mut source);
         source.result?;
         self.show();
@@ -285,6 +426,7 @@ impl<'a, B: Board, W: Write> Recorder<'a, B, W> {
     }
 
     fn put(&mut self, record: &Record) -> std::io::Result<()> {
+        self.cursor.pass(record);
         self.log.as_mut().map_or(Ok(()), |log| log.put(record))
     }
 

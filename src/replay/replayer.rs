@@ -70,7 +70,7 @@ pub enum Outcome {
 
 /// Watches a replay.
 pub trait Watcher {
-    /// Something left the machine.
+    /// Something left the machine in the step after `icount`.
     fn output(&mut self, _icount: u64, _output: &Output) {}
     /// The replay has come to this moment.
     fn progress(&mut self, _at: Moment) {}
@@ -89,6 +89,9 @@ pub struct Replayer<B: Board> {
     wrong: Option<String>,
     to: u64,
 }
+
+/// Virtual nanoseconds (18 minutes) without a step after which a branch is over.
+const ASLEEP: u64 = 1 << 40;
 
 /// Ends the replay in the middle of something.
 type Step<T> = Result<T, Outcome>;
@@ -119,13 +122,22 @@ impl<B: Board> Replayer<B> {
     /// Replays to the end, or to the step `to`: the first moment there, timers fired and what a
     /// debugger wrote there done, but before any other input. Can be called again to go on.
     pub fn run(&mut self, to: Option<u64>, watcher: &mut dyn Watcher) -> Outcome {
+        self.drive(to, true, watcher)
+    }
+
+    /// [`Replayer::run`] to the step `to`, but leaves undone what a debugger wrote there.
+    pub fn run_before_writes(&mut self, to: u64, watcher: &mut dyn Watcher) -> Outcome {
+        self.drive(Some(to), false, watcher)
+    }
+
+    fn drive(&mut self, to: Option<u64>, writes: bool, watcher: &mut dyn Watcher) -> Outcome {
         self.to = to.unwrap_or(u64::MAX);
         loop {
             let result = self.next(watcher);
             self.show(watcher);
             match result {
                 Ok(()) => {}
-                Err(Outcome::Reached) => match self.written_here(watcher) {
+                Err(Outcome::Reached) if writes => match self.written_here(watcher) {
                     Ok(true) => {}
                     Ok(false) => return Outcome::Reached,
                     Err(outcome) => return outcome,
@@ -133,6 +145,28 @@ impl<B: Board> Replayer<B> {
                 Err(outcome) => return outcome,
             }
         }
+    }
+
+    /// Replays everything that was recorded up to the last moment, but not the end itself: the
+    /// machine could go on.
+    pub fn run_to_last(&mut self, watcher: &mut dyn Watcher) -> Outcome {
+        self.to = u64::MAX;
+        let (events, last) = self.tape.open_end();
+        loop {
+            let event = self.cursor.event;
+            let result = if event < events { self.next(watcher) } else { self.reach(last, watcher) };
+            self.show(watcher);
+            match result {
+                Ok(()) if event >= events && self.cursor.event == event => return Outcome::Reached,
+                Ok(()) => {}
+                Err(outcome) => return outcome,
+            }
+        }
+    }
+
+    /// True when the end that the guest made was reached: nothing goes on from here.
+    pub fn at_end(&self) -> bool {
+        self.cursor.event > self.tape.open_end().0
     }
 
     /// Does what a debugger wrote at the moment that was reached. True when there was something.
@@ -147,10 +181,11 @@ impl<B: Board> Replayer<B> {
         let tape = self.tape.clone();
         match tape.event(next) {
             Some(Record::Input { at: when, input }) if *when == at && input.by_debugger() => {
-                if next > self.cursor.event {
+                if next > self.cursor.event && tape.checked() {
                     let found = self.runner.checkpoint(false);
                     self.compare(&found, watcher)?;
                 }
+                self.cursor.event = next;
                 self.cursor.event += 1;
                 self.inject(input);
                 Ok(true)
@@ -159,7 +194,8 @@ impl<B: Board> Replayer<B> {
         }
     }
 
-    fn inject(&mut self, input: &Input) {
+    /// Injects an input that is not on the tape where the machine stands.
+    pub fn inject(&mut self, input: &Input) {
         let mut source = TapeSource { tape: &self.tape, cursor: &mut self.cursor, wrong: &mut self.wrong };
         self.runner.inject(input, &mut source);
     }
@@ -174,6 +210,10 @@ impl<B: Board> Replayer<B> {
         let tape = self.tape.clone();
         let Some(event) = tape.event(self.cursor.event) else { return self.beyond(watcher) };
         match event {
+            Record::Checkpoint(_) if !tape.checked() => {
+                self.cursor.event += 1;
+                Ok(())
+            }
             Record::Checkpoint(expected) => {
                 let left = self.cursor.event;
                 self.reach(expected.at, watcher)?;
@@ -216,20 +256,32 @@ impl<B: Board> Replayer<B> {
     }
 
     /// After the last event: a recording is over, a branch goes on without input, and skips idle
-    /// time.
+    /// time. So does a replay that is not compared, up to the step of the recording's last moment.
     fn beyond(&mut self, watcher: &mut dyn Watcher) -> Step<()> {
-        if self.tape.last().is_some() {
-            return Err(Outcome::Cut);
-        }
+        let last = match self.tape.last() {
+            None => u64::MAX,
+            Some(_) if self.tape.checked() => return Err(Outcome::Cut),
+            Some(last) => last.icount,
+        };
+        let mut asleep = self.runner.at();
         loop {
-            let event = self.advance(self.to);
+            let event = self.advance(self.to.min(last));
             self.show(watcher);
+            let at = self.runner.at();
+            if at.icount > asleep.icount {
+                asleep = at;
+            }
             match event {
+                Event::Limit if self.to > last => return Err(Outcome::Cut),
                 Event::Limit => return Err(Outcome::Reached),
                 Event::Checkpoint(_) => watcher.progress(self.runner.at()),
                 Event::Probed => return Err(Outcome::Probed),
                 Event::End(reason) => return Err(Outcome::End(reason)),
                 Event::Idle(None) => return Err(Outcome::End(EndReason::Halted)),
+                // Timers fire, but nothing wakes it.
+                Event::Idle(_) if at.warp - asleep.warp > ASLEEP => {
+                    return Err(Outcome::End(EndReason::Halted));
+                }
                 Event::Idle(Some(deadline)) => self.runner.machine.warp_to(deadline),
             }
         }
@@ -255,7 +307,8 @@ impl<B: Board> Replayer<B> {
             }
             let at = self.runner.at();
             match event {
-                Event::Checkpoint(found) => return self.compare(&found, watcher),
+                Event::Checkpoint(found) if self.is_next(&found, watcher)? => return Ok(()),
+                Event::Checkpoint(_) => {}
                 Event::Probed => return Err(Outcome::Probed),
                 Event::End(reason) => return Err(self.ended(reason, watcher)),
                 Event::Limit if stop => return Err(Outcome::Reached),
@@ -278,7 +331,7 @@ impl<B: Board> Replayer<B> {
                     let event = self.runner.idle_to(target, &mut source);
                     self.show(watcher);
                     match event {
-                        Some(Event::Checkpoint(found)) => return self.compare(&found, watcher),
+                        Some(Event::Checkpoint(found)) if self.is_next(&found, watcher)? => return Ok(()),
                         Some(Event::End(reason)) => return Err(self.ended(reason, watcher)),
                         _ => {}
                     }
@@ -290,6 +343,13 @@ impl<B: Board> Replayer<B> {
     /// The guest ended its run.
     fn ended(&mut self, reason: EndReason, watcher: &mut dyn Watcher) -> Outcome {
         let at = self.runner.at();
+        if !self.tape.checked()
+            && let Some(Record::End { at: end, reason: recorded }) = self.tape.event(self.cursor.event)
+            && *end == at
+            && *recorded == reason
+        {
+            return Outcome::End(reason);
+        }
         if let Some(Record::Checkpoint(expected)) = self.tape.event(self.cursor.event)
             && let Some(Record::End { at: end, reason: recorded }) = self.tape.event(self.cursor.event + 1)
             && expected.at == at
@@ -318,13 +378,21 @@ impl<B: Board> Replayer<B> {
         self.ended(found, watcher)
     }
 
+    /// Compares a checkpoint; true when it was the next event of the recording. In a replay that is
+    /// not compared it is none.
+    fn is_next(&mut self, found: &Checkpoint, watcher: &mut dyn Watcher) -> Step<bool> {
+        let event = self.cursor.event;
+        self.compare(found, watcher)?;
+        Ok(self.cursor.event > event)
+    }
+
     /// Compares a checkpoint with the next event of the recording.
     fn compare(&mut self, found: &Checkpoint, watcher: &mut dyn Watcher) -> Step<()> {
         if let Some(text) = self.wrong.take() {
             return Err(self.course(text));
         }
         let Some(Record::Checkpoint(expected)) = self.tape.event(self.cursor.event) else {
-            if self.tape.last().is_none() && self.tape.event(self.cursor.event).is_some() {
+            if !self.tape.checked() {
                 // A branch's own checkpoints were never recorded.
                 return Ok(());
             }

@@ -34,7 +34,7 @@ pub enum Event {
 pub struct Runner<B: Board> {
     /// The machine.
     pub machine: Machine<B>,
-    /// What left the machine; whoever drives the runner takes it.
+    /// What left the machine, each with the boundary before the step that sent it; whoever drives the runner takes it.
     pub outputs: Vec<(u64, Output)>,
     spacing: Option<Spacing>,
     no_reboot: bool,
@@ -155,11 +155,11 @@ impl<B: Board> Runner<B> {
     }
 
     fn take_outputs(&mut self) {
-        for (icount, output) in self.machine.take_outputs() {
+        for (icount, step, output) in self.machine.take_outputs() {
             if self.spacing.is_some() {
                 self.tally.output.add(icount, &output);
             }
-            self.outputs.push((icount, output));
+            self.outputs.push((step, output));
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Tape {
     pub ending: Ending,
     /// The last moment to which it can be replayed; none for a branch, which goes on by itself.
     last: Option<Moment>,
+    /// The checkpoints of a replay are compared with the recording's.
+    checked: bool,
 }
 
 /// Where on a tape a replay stands: part of a snapshot.
@@ -33,6 +35,30 @@ pub struct Cursor {
     pub checkpoints: u64,
 }
 
+impl Cursor {
+    /// Goes past a record.
+    pub fn pass(&mut self, record: &Record) {
+        match record {
+            Record::HostClock { icount, ns } => {
+                self.clock += 1;
+                self.last = (*icount, *ns);
+                return;
+            }
+            Record::Checkpoint(c) => {
+                self.held = c.at;
+                self.checkpoints += 1;
+            }
+            Record::Input { .. } | Record::End { .. } => {}
+        }
+        self.event += 1;
+    }
+
+    /// Number of the recording's records before it.
+    pub fn records(&self) -> usize {
+        self.event.saturating_add(self.clock)
+    }
+}
+
 impl Tape {
     /// The tape of a recording.
     pub fn new(recording: &Recording) -> Self {
@@ -43,7 +69,7 @@ impl Tape {
                 other => events.push(other.clone()),
             }
         }
-        Self { events, clocks, ending: recording.ending, last: Some(recording.last()) }
+        Self { events, clocks, ending: recording.ending, last: Some(recording.last()), checked: true }
     }
 
     /// The last moment to which it can be replayed; `None` for a branch.
@@ -51,9 +77,47 @@ impl Tape {
         self.last
     }
 
+    /// The number of events but for the end and its checkpoint, and the last moment.
+    pub fn open_end(&self) -> (usize, Moment) {
+        match &self.events[..] {
+            [head @ .., Record::Checkpoint(c), Record::End { at, .. }] if c.at == *at => (head.len(), *at),
+            [head @ .., Record::End { at, .. }] => (head.len(), *at),
+            all => (all.len(), self.last.unwrap_or_default()),
+        }
+    }
+
+    /// The same tape for a replay that may go another way: its checkpoints are passed over, places on
+    /// it stay the same.
+    pub fn unchecked(&self) -> Self {
+        Self { checked: false, ..self.clone() }
+    }
+
+    /// True when every checkpoint has to be on the tape.
+    pub fn checked(&self) -> bool {
+        self.checked
+    }
+
+    /// The inputs, in order.
+    pub fn inputs(&self) -> impl Iterator<Item = (Moment, &Input)> {
+        self.events.iter().filter_map(|r| match r {
+            Record::Input { at, input } => Some((*at, input)),
+            _ => None,
+        })
+    }
+
+    /// The readings of the host's clock, in order: step and nanoseconds.
+    pub fn clocks(&self) -> &[(u64, u64)] {
+        &self.clocks
+    }
+
     /// The event at a place.
     pub fn event(&self, index: usize) -> Option<&Record> {
         self.events.get(index)
+    }
+
+    /// True for a cursor that stands on this tape.
+    pub fn has(&self, cursor: &Cursor) -> bool {
+        cursor.event <= self.events.len() && cursor.clock <= self.clocks.len()
     }
 
     /// True when every reading of the clock was made.
@@ -67,7 +131,7 @@ impl Tape {
         let mut events = self.events[..cursor.event].to_vec();
         events.push(Record::Input { at, input });
         let clocks = self.clocks[..cursor.clock].to_vec();
-        Self { events, clocks, ending: Ending::NoEnd, last: None }
+        Self { events, clocks, ending: Ending::NoEnd, last: None, checked: false }
     }
 
     /// The records up to the cursor, in their order in the file.
@@ -76,7 +140,7 @@ impl Tape {
         recording: &'a Recording,
         cursor: &Cursor,
     ) -> impl Iterator<Item = &'a Record> {
-        recording.records.iter().take(cursor.event + cursor.clock)
+        recording.records.iter().take(cursor.records())
     }
 }
 

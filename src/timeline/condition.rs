@@ -1,6 +1,8 @@
 //! What a run is to stop for, or a query is about.
 
-use dejavm_interp::mem::{Memory, PAGE_SIZE, PhysAddr, Place, Watch};
+use crate::machine::Machine;
+use crate::machine::board::Board;
+use dejavm_interp::mem::{PAGE_SIZE, PhysAddr, Place, Watch};
 use dejavm_interp::probe::{Hit, Interest, Vectors};
 
 /// Physical memory that is watched.
@@ -21,7 +23,7 @@ pub struct Watched {
 pub struct Condition {
     /// Linear addresses of instructions.
     pub execute: Vec<u64>,
-    /// Physical memory; places outside RAM and ROM are watched as device memory.
+    /// Physical memory; where there is none, the bus is watched.
     pub memory: Vec<Watched>,
     /// Only stores that change what is watched count.
     pub changes: bool,
@@ -35,6 +37,8 @@ pub struct Condition {
     pub mmio: Vec<(PhysAddr, PhysAddr)>,
     /// Output of a serial port that contains this text.
     pub console: Option<(u8, Vec<u8>)>,
+    /// Every step of this CPU, told as if a breakpoint were hit.
+    pub cpu: Option<usize>,
 }
 
 impl Condition {
@@ -44,48 +48,44 @@ impl Condition {
     }
 
     /// What an engine has to look for.
-    pub fn interest(&self, mem: &Memory) -> Interest {
-        let mut interest = Interest {
+    pub fn interest(&self) -> Interest {
+        let watch = |w: &Watched| Watch { addr: w.addr, len: w.len, read: w.read, write: w.write };
+        Interest {
             execute: self.execute.clone(),
-            memory: Vec::new(),
+            memory: self.memory.iter().map(watch).collect(),
             changes: self.changes,
             interrupts: self.interrupts,
             exceptions: self.exceptions,
             ports: self.ports.clone(),
             mmio: self.mmio.clone(),
-        };
-        for watched in &self.memory {
-            let mut addr = watched.addr;
-            let mut left = watched.len;
-            while left > 0 {
-                let len = left.min(PAGE_SIZE - addr % PAGE_SIZE);
-                match mem.place(addr) {
-                    Place::Ram(offset) | Place::Rom(offset) => interest.memory.push(Watch {
-                        addr,
-                        offset,
-                        len,
-                        read: watched.read,
-                        write: watched.write,
-                    }),
-                    Place::Bus => interest.mmio.push((addr, addr + (len - 1))),
-                }
-                left -= len;
-                addr = addr.wrapping_add(len);
-            }
+            cpu: self.cpu,
         }
-        interest
     }
 
-    /// When only stores to RAM can match: the frames that must have been written.
-    pub fn frames(&self, mem: &Memory) -> Option<Vec<u32>> {
+    /// When only stores to RAM can match, wherever on the timeline: the frames that must have been
+    /// written, in order.
+    pub fn frames<B: Board>(&self, machine: &Machine<B>) -> Option<Vec<u32>> {
         let only_stores = self.memory.iter().all(|w| w.write && !w.read);
         let rest = Self { memory: Vec::new(), changes: false, ..self.clone() };
         if !only_stores || self.memory.is_empty() || !rest.is_empty() {
             return None;
         }
-        let interest = self.interest(mem);
-        let ram = interest.mmio.is_empty();
-        ram.then(|| interest.memory.iter().map(|w| (w.offset / PAGE_SIZE) as u32).collect())
+        let mut frames = Vec::new();
+        for watched in self.memory.iter().filter(|w| w.len > 0) {
+            let last = watched.addr.checked_add(watched.len - 1)?;
+            for page in watched.addr / PAGE_SIZE..=last / PAGE_SIZE {
+                let addr = page * PAGE_SIZE;
+                match machine.mem.place(addr) {
+                    Place::Ram(offset) if !machine.state.board.remaps(addr) => {
+                        frames.push((offset / PAGE_SIZE) as u32);
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        frames.sort_unstable();
+        frames.dedup();
+        Some(frames)
     }
 }
 

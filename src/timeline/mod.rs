@@ -6,25 +6,34 @@
 //! snapshots exist or how many threads search.
 
 pub mod condition;
+mod crew;
 pub mod pages;
 pub mod player;
+pub mod saved;
 pub mod search;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+mod texts;
+mod transcript;
+pub mod verify;
 
+use crate::host::console;
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::machine::config::BuildError;
 use crate::replay::log::Recording;
 use crate::replay::replayer::Divergence;
+use crate::replay::saved::format_of;
 use crate::replay::tape::Tape;
 use crate::replay::{Input, Moment};
 use condition::Why;
-use pages::{Backing, Held, ReadError};
+use crew::Workshop;
+use pages::{Held, ReadError};
 use player::{Player, Ran};
 use snapshot::{Snapshot, Store};
 use std::sync::Arc;
+use transcript::{Listener, Transcript};
 
 /// Steps between snapshots that are planted on the way: a fifth of a second of replaying.
 const SPACING: u64 = 1 << 25;
@@ -81,12 +90,9 @@ pub type Make<B> = Arc<dyn Fn() -> Result<Machine<B>, BuildError> + Send + Sync>
 /// A recording that can be moved in.
 pub struct Timeline<B: Board> {
     recording: Arc<Recording>,
-    tape: Arc<Tape>,
-    make: Make<B>,
-    options: Options,
-    held: Held,
-    backing: Arc<dyn Backing>,
+    shop: Workshop<B>,
     store: Store<B>,
+    transcript: Transcript,
     /// The machine that the user sees.
     main: Player<B>,
     /// Machines for searches, kept from one to the next.
@@ -99,21 +105,24 @@ impl<B: Board> Timeline<B> {
     /// # Errors
     /// When the machine cannot be built.
     pub fn new(recording: Arc<Recording>, make: Make<B>, options: Options) -> Result<Self, Error> {
-        let tape = Arc::new(Tape::new(&recording));
-        let (held, backing) = (Held::default(), Arc::new(()));
+        let held = Held::default();
+        let backing = recording.backing.clone().unwrap_or_else(|| Arc::new(()));
         let header = &recording.header;
-        let mut main = Player::new(
-            make()?,
-            header.machine.no_reboot,
-            header.checkpoints,
-            tape.clone(),
-            held.clone(),
-            backing.clone(),
-        );
+        let (no_reboot, spacing) = (header.machine.no_reboot, header.checkpoints);
+        let tape = Arc::new(Tape::new(&recording));
+        let shop = Workshop { make, no_reboot, spacing, tape, held, backing, options };
+        let mut main = shop.player()?;
+        let format = format_of(&main.look().state);
         main.run(0, &mut ())?;
         let mut store = Store::default();
-        store.add(Arc::new(main.snapshot()));
-        Ok(Self { recording, tape, make, options, held, backing, store, main, workers: Vec::new() })
+        let power_on = main.snapshot();
+        let (saved, warning) = saved::load(&recording, &shop.tape, format, &power_on.pages);
+        store.add(Arc::new(power_on));
+        saved.into_iter().for_each(|snapshot| store.add_saved(Arc::new(snapshot)));
+        if let Some(text) = warning {
+            console::warn(&text);
+        }
+        Ok(Self { recording, shop, store, transcript: Transcript::default(), main, workers: Vec::new() })
     }
 
     /// Where the user's machine stands.
@@ -128,12 +137,12 @@ impl<B: Board> Timeline<B> {
 
     /// The last step that can be gone to; a branch has none.
     pub fn end(&self) -> u64 {
-        self.tape.last().map_or(u64::MAX, |m| m.icount)
+        self.shop.tape.last().map_or(u64::MAX, |m| m.icount)
     }
 
     /// True after the debugger wrote: the recording is left.
     pub fn branched(&self) -> bool {
-        self.tape.last().is_none()
+        self.shop.tape.last().is_none()
     }
 
     /// The recording.
@@ -143,12 +152,17 @@ impl<B: Board> Timeline<B> {
 
     /// Number of snapshots, and bytes of the pages that they hold.
     pub fn snapshots(&self) -> (usize, u64) {
-        (self.store.len(), self.held.bytes())
+        (self.store.len(), self.shop.held.bytes())
     }
 
     /// The user's machine, to look at and not to change.
     pub fn machine(&mut self) -> &mut Machine<B> {
         self.main.machine()
+    }
+
+    /// The user's machine, to look at.
+    pub fn look(&self) -> &Machine<B> {
+        self.main.look()
     }
 
     /// Goes to a step, or to the end if that comes before.
@@ -158,12 +172,13 @@ impl<B: Board> Timeline<B> {
     pub fn seek(&mut self, icount: u64, control: &mut dyn Control) -> Result<Why, Error> {
         let icount = icount.min(self.end());
         let here = self.icount();
-        if icount == here {
+        let settled = self.main.at_first_moment();
+        if icount == here && settled {
             return Ok(Why::Reached);
         }
-        let best = self.store.before(icount).cloned();
-        if let Some(snapshot) = best.filter(|s| icount < here || s.icount() > here) {
-            self.main.restore(&snapshot)?;
+        let best = self.snapshot_before(icount);
+        if icount < here || best.icount() > here || !settled {
+            self.main.restore(&best)?;
         }
         self.approach(icount, control)
     }
@@ -192,14 +207,19 @@ impl<B: Board> Timeline<B> {
                 return Ok(Why::Reached);
             }
             let stop = self.next_plant(here, target).min(here + SLICE);
-            if self.main.run(stop, &mut ())? == Ran::End {
+            let mut listener = Listener::default();
+            if self.main.run(stop, &mut listener)? == Ran::End {
+                let last = self.icount();
+                if !self.main.at_first_moment() {
+                    self.main.restore(&self.snapshot_before(last))?;
+                    self.main.run(last, &mut ())?;
+                }
                 return Ok(Why::End);
             }
-            if self.icount() < target {
-                self.plant_if_due(target);
-            }
+            self.transcript.learn((here, stop), &listener.0, (here, stop));
+            self.plant_if_due(target);
             control.progress(self.icount() - start, target - start);
-            if control.cancelled() && self.icount() < target {
+            if self.icount() < target && control.cancelled() {
                 return Ok(Why::Cancelled);
             }
         }
@@ -215,11 +235,11 @@ impl<B: Board> Timeline<B> {
     /// Plants a snapshot where the machine stands, if it is a good place on the way to `target`.
     fn plant_if_due(&mut self, target: u64) {
         let here = self.icount();
-        let left = target - here;
-        let gap = self.store.before(here).map_or(here, |s| here - s.icount());
-        let rung = LADDER.contains(&left) && gap >= left;
-        if gap > 0 && (here.is_multiple_of(SPACING) || rung) {
+        let gap = here - self.snapshot_before(here).icount();
+        if gap > 0 && here.is_multiple_of(SPACING) {
             self.plant();
+        } else if LADDER.contains(&(target - here)) && gap >= target - here {
+            self.plant_rung();
         }
     }
 
@@ -227,8 +247,22 @@ impl<B: Board> Timeline<B> {
     pub fn plant(&mut self) {
         let snapshot = self.main.snapshot();
         self.store.add(Arc::new(snapshot));
-        let (held, here) = (self.held.clone(), self.icount());
-        self.store.thin(here, self.options.memory, || held.bytes());
+        self.thin();
+    }
+
+    /// Plants a snapshot that helps to move near here, and may be dropped later.
+    fn plant_rung(&mut self) {
+        let here = self.icount();
+        if self.store.at(here).is_none() {
+            let snapshot = self.main.snapshot();
+            self.store.add_rung(Arc::new(snapshot), here);
+            self.thin();
+        }
+    }
+
+    fn thin(&mut self) {
+        let (held, here) = (self.shop.held.clone(), self.icount());
+        self.store.thin(here, self.shop.options.memory, || held.bytes());
     }
 
     /// Does what a debugger wrote, and leaves the recording for a branch in memory that goes on
@@ -236,27 +270,17 @@ impl<B: Board> Timeline<B> {
     pub fn write(&mut self, input: Input) {
         let at = self.at();
         let replayer = self.main.replayer();
-        let cursor = *replayer.cursor();
-        self.tape = Arc::new(self.tape.branch(&cursor, at, input));
-        replayer.set_tape(self.tape.clone());
+        let tape = Arc::new(self.shop.tape.branch(replayer.cursor(), at, input));
+        replayer.set_tape(tape.clone());
+        for worker in &mut self.workers {
+            worker.replayer().set_tape(tape.clone());
+        }
+        self.shop.tape = tape;
         self.store.forget_after(at.icount);
-        self.workers.clear();
+        self.transcript.forget_from(at.icount);
         // The moment is the same, with the write done: a run to where it stands does it.
         let done = self.main.run(at.icount, &mut ());
         debug_assert!(done.is_ok(), "an input of the debugger's cannot diverge");
-    }
-
-    /// A worker for a search.
-    fn worker(&self) -> Result<Player<B>, Error> {
-        let header = &self.recording.header;
-        Ok(Player::new(
-            (self.make)()?,
-            header.machine.no_reboot,
-            header.checkpoints,
-            self.tape.clone(),
-            self.held.clone(),
-            self.backing.clone(),
-        ))
     }
 
     /// The snapshot to start from for a step.

@@ -5,44 +5,17 @@
 //! keeps the map of a running machine up to date by what was written, and puts a map back into
 //! memory by reverting only what differs.
 
+pub use crate::replay::saved::{Backing, PAGE, Place, ReadError};
+use crate::replay::saver::key;
 use dejavm_interp::mem::{Account, Memory, PAGE_SIZE};
+use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of a page.
-pub const PAGE: usize = PAGE_SIZE as usize;
 /// Frames in a leaf of the tree.
-const LEAF: usize = 256;
-
-/// Saved pages could not be read back.
-#[derive(Debug, thiserror::Error)]
-#[error("a saved snapshot cannot be read: {0}")]
-pub struct ReadError(pub String);
-
-/// Reads pages that were saved in a recording.
-pub trait Backing: Send + Sync {
-    /// Reads the page at `place`.
-    ///
-    /// # Errors
-    /// When the file has changed or cannot be read.
-    fn page(&self, place: Place, into: &mut [u8; PAGE]) -> Result<(), ReadError>;
-}
-
-/// Nothing is saved.
-impl Backing for () {
-    fn page(&self, _: Place, _: &mut [u8; PAGE]) -> Result<(), ReadError> {
-        Err(ReadError("there is none".to_owned()))
-    }
-}
-
-/// Where a saved page lies, as its [`Backing`] understands it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Where it begins.
-    pub offset: u64,
-    /// Bytes as saved.
-    pub len: u32,
-}
+const LEAF: usize = 64;
+/// Pages that are read before they are put into memory; so many are worth several threads.
+const AHEAD: usize = 256;
 
 /// A page's bytes, counted in the total of its [`Held`].
 #[derive(Debug)]
@@ -69,7 +42,9 @@ impl Held {
 
     fn page(&self, bytes: &[u8; PAGE]) -> Arc<Page> {
         self.0.fetch_add(PAGE as u64, Ordering::Relaxed);
-        Arc::new(Page { bytes: Box::new(*bytes), held: self.clone() })
+        let bytes: Box<[u8]> = bytes[..].into();
+        let bytes = bytes.try_into().unwrap_or_else(|_| unreachable!("the slice has a page's length"));
+        Arc::new(Page { bytes, held: self.clone() })
     }
 }
 
@@ -113,6 +88,7 @@ impl PageRef {
 /// What every frame holds.
 #[derive(Clone, Debug, Default)]
 pub struct PageMap {
+    frames: usize,
     leaves: Vec<Arc<Vec<PageRef>>>,
 }
 
@@ -120,7 +96,12 @@ impl PageMap {
     /// A map of `frames` frames of zeros.
     pub fn new(frames: usize) -> Self {
         let leaf = Arc::new(vec![PageRef::Zero; LEAF]);
-        Self { leaves: vec![leaf; frames.div_ceil(LEAF)] }
+        Self { frames, leaves: vec![leaf; frames.div_ceil(LEAF)] }
+    }
+
+    /// Number of frames.
+    pub fn frames(&self) -> usize {
+        self.frames
     }
 
     /// What a frame holds.
@@ -131,6 +112,15 @@ impl PageMap {
     /// Sets what a frame holds.
     pub fn set(&mut self, frame: u32, page: PageRef) {
         Arc::make_mut(&mut self.leaves[frame as usize / LEAF])[frame as usize % LEAF] = page;
+    }
+
+    /// For each frame a number that stands for its bytes, see [`key`]; 0 for what is saved.
+    pub fn keys(&self) -> Vec<u64> {
+        let key = |frame| match self.get(frame) {
+            PageRef::Held(page) => key(&page.bytes),
+            PageRef::Zero | PageRef::Saved(_) => 0,
+        };
+        (0..self.frames as u32).map(key).collect()
     }
 
     /// The frames in which two maps differ, in order.
@@ -166,14 +156,39 @@ impl Pages {
         let written = mem.take_dirty(Account::Snapshots);
         for &frame in &written {
             let bytes = frame_bytes(mem, frame);
-            let zero = bytes.iter().all(|&b| b == 0);
             match self.map.get(frame) {
                 PageRef::Held(page) if *page.bytes == *bytes => {}
-                _ if zero => self.map.set(frame, PageRef::Zero),
+                _ if is_zero(bytes) => self.map.set(frame, PageRef::Zero),
                 _ => self.map.set(frame, PageRef::Held(self.held.page(bytes))),
             }
         }
         (self.map.clone(), written)
+    }
+
+    /// True when memory holds what `target` says, and nothing was written since the last capture or
+    /// restoration but `written`.
+    ///
+    /// # Errors
+    /// When a saved page cannot be read.
+    pub fn holds(
+        &mut self,
+        mem: &mut Memory,
+        target: &PageMap,
+        written: &[u32],
+        backing: &dyn Backing,
+    ) -> Result<bool, ReadError> {
+        let mut frames = mem.take_dirty(Account::Snapshots);
+        let listed = frames.iter().all(|frame| written.binary_search(frame).is_ok());
+        frames.extend(self.map.differing(target));
+        let mut bytes = [0; PAGE];
+        for &frame in &frames {
+            target.get(frame).read(backing, &mut bytes)?;
+            if bytes != *frame_bytes(mem, frame) {
+                return Ok(false);
+            }
+        }
+        self.map = target.clone();
+        Ok(listed)
     }
 
     /// Makes memory hold what `target` says, touching only what differs.
@@ -190,20 +205,40 @@ impl Pages {
         frames.extend(self.map.differing(target));
         frames.sort_unstable();
         frames.dedup();
-        let mut bytes = [0; PAGE];
-        for (i, &frame) in frames.iter().enumerate() {
-            if let Err(e) = target.get(frame).read(backing, &mut bytes) {
-                // What was not put back stays on the account.
-                for &left in &frames[i..] {
-                    mem.barrier(u64::from(left) * PAGE_SIZE, 1);
+        for some in frames.chunks(AHEAD) {
+            match read(some, target, backing) {
+                Ok(pages) => {
+                    some.iter().zip(&pages).for_each(|(&frame, page)| mem.restore_frame(frame, page))
                 }
-                return Err(e);
+                Err(e) => {
+                    // Some hold the one, some the other: all stay on the account.
+                    for &either in &frames {
+                        mem.barrier(u64::from(either) * PAGE_SIZE, 1);
+                    }
+                    return Err(e);
+                }
             }
-            mem.restore_frame(frame, &bytes);
         }
         self.map = target.clone();
         Ok(())
     }
+}
+
+/// What some frames hold.
+fn read(frames: &[u32], map: &PageMap, backing: &dyn Backing) -> Result<Vec<[u8; PAGE]>, ReadError> {
+    let read = |&frame: &u32| {
+        let mut bytes = [0; PAGE];
+        map.get(frame).read(backing, &mut bytes).map(|()| bytes)
+    };
+    if frames.len() < AHEAD {
+        frames.iter().map(read).collect()
+    } else {
+        frames.par_iter().map(read).collect()
+    }
+}
+
+fn is_zero(bytes: &[u8; PAGE]) -> bool {
+    bytes.chunks_exact(64).all(|c| c.iter().fold(0, |a, b| a | b) == 0)
 }
 
 /// The bytes of a frame.

@@ -5,7 +5,7 @@ use super::pages::{Backing, Held, Pages};
 use super::snapshot::Snapshot;
 use crate::machine::Machine;
 use crate::machine::board::Board;
-use crate::replay::log::Spacing;
+use crate::replay::log::{Recording, Spacing};
 use crate::replay::replayer::{Outcome, Replayer, Watcher};
 use crate::replay::runner::Runner;
 use crate::replay::tape::Tape;
@@ -18,6 +18,8 @@ pub struct Player<B: Board> {
     backing: Arc<dyn Backing>,
     /// Where the pages were captured or restored last.
     since: u64,
+    /// No restoration failed half way.
+    whole: bool,
 }
 
 impl<B: Board> Player<B> {
@@ -30,9 +32,26 @@ impl<B: Board> Player<B> {
         held: Held,
         backing: Arc<dyn Backing>,
     ) -> Self {
-        let pages = Pages::new(&machine.mem, held);
         let runner = Runner::without_memory(machine, no_reboot, Some(spacing));
-        Self { replayer: Replayer::new(runner, tape), pages, backing, since: 0 }
+        Self::of(runner, tape, held, backing)
+    }
+
+    /// A player whose checkpoints compare memory too, for work that only goes forward.
+    pub fn whole(
+        machine: Machine<B>,
+        recording: &Recording,
+        tape: Arc<Tape>,
+        held: Held,
+        backing: Arc<dyn Backing>,
+    ) -> Self {
+        let header = &recording.header;
+        let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
+        Self::of(runner, tape, held, backing)
+    }
+
+    fn of(runner: Runner<B>, tape: Arc<Tape>, held: Held, backing: Arc<dyn Backing>) -> Self {
+        let pages = Pages::new(&runner.machine.mem, held);
+        Self { replayer: Replayer::new(runner, tape), pages, backing, since: 0, whole: true }
     }
 
     /// Steps since power-on.
@@ -60,14 +79,40 @@ impl<B: Board> Player<B> {
     /// # Errors
     /// When a saved page cannot be read.
     pub fn restore(&mut self, snapshot: &Snapshot<B>) -> Result<(), Error> {
+        self.whole = false;
         let mem = &mut self.replayer.runner.machine.mem;
         self.pages.restore(mem, &snapshot.pages, &*self.backing)?;
         self.replayer.restore(&snapshot.state, &snapshot.tally, &snapshot.cursor);
-        self.since = snapshot.icount();
-        Ok(())
+        (self.since, self.whole) = (snapshot.icount(), true);
+        // In a branch a debugger may have written there after the snapshot was made.
+        self.run(snapshot.icount(), &mut ()).map(drop)
     }
 
-    /// A snapshot of the moment, which must be the first of its step (as [`Player::run`] leaves it).
+    /// True when it stands at the first moment of its step, as [`Player::run`] leaves it unless the
+    /// probes were full or the end was reached.
+    pub fn at_first_moment(&self) -> bool {
+        self.whole && self.look().at_first_moment()
+    }
+
+    /// True when it stands at a snapshot in everything, having been restored or captured at the
+    /// snapshot before that.
+    ///
+    /// # Errors
+    /// When a saved page cannot be read.
+    pub fn stands_at(&mut self, snapshot: &Snapshot<B>) -> Result<bool, Error> {
+        let Snapshot { state, tally, cursor, pages, written, since } = snapshot;
+        let runner = &self.replayer.runner;
+        let here = (&runner.machine.state, runner.tally(), self.replayer.cursor());
+        let here = rmp_serde::to_vec(&here);
+        if here.ok() != rmp_serde::to_vec(&(state, tally, cursor)).ok() || *since > self.since {
+            return Ok(false);
+        }
+        let mem = &mut self.replayer.runner.machine.mem;
+        self.since = snapshot.icount();
+        Ok(self.pages.holds(mem, pages, written, &*self.backing)?)
+    }
+
+    /// A snapshot of the moment, which must be the first of its step.
     pub fn snapshot(&mut self) -> Snapshot<B> {
         let runner = &mut self.replayer.runner;
         let (pages, written) = self.pages.capture(&mut runner.machine.mem);

@@ -2,7 +2,8 @@
 
 use super::condition::{Condition, Watched, Why};
 use super::search::{Match, Searched};
-use super::{Options, Timeline};
+use super::{Control, Options, Timeline};
+use crate::machine::board::Board;
 use crate::machine::build;
 use crate::machine::config::{
     Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
@@ -13,6 +14,7 @@ use crate::replay::log::{Header, Recording, Spacing, Writer};
 use crate::replay::recorder::{Live, Outside, Recorder};
 use crate::replay::runner::Runner;
 use crate::replay::{Input, Output, digest};
+use dejavm_interp::probe::Keep;
 use std::sync::Arc;
 
 /// Types a line when the guest has printed this many bytes.
@@ -191,4 +193,124 @@ fn a_write_branches_and_stays() {
     assert_eq!(whole(&mut t), written);
     t.step(1000, &mut ()).unwrap();
     assert_eq!(whole(&mut t), on);
+}
+
+#[test]
+fn a_second_write_and_the_snapshots_before_it() {
+    let mut t = demo();
+    let at = t.end() / 2;
+    t.seek(at, &mut ()).unwrap();
+    t.plant();
+    t.write(Input::WriteRegister { cpu: 0, name: "r15".into(), value: 1 });
+    let once = whole(&mut t);
+    t.step(500, &mut ()).unwrap();
+    t.seek(at, &mut ()).unwrap();
+    assert_eq!(whole(&mut t), once, "the snapshot of that step was planted before the write");
+    t.write(Input::WriteRegister { cpu: 0, name: "r15".into(), value: 2 });
+    t.plant();
+    let twice = whole(&mut t);
+    assert_ne!(once, twice);
+    t.step(-500, &mut ()).unwrap();
+    t.step(500, &mut ()).unwrap();
+    assert_eq!(whole(&mut t), twice);
+}
+
+#[test]
+fn each_iteration_of_a_repeated_instruction_hits() {
+    let mut t = demo();
+    let at = t.end() / 2;
+    t.seek(at, &mut ()).unwrap();
+    let cpu = t.machine().state.board.cpus()[0].clone();
+    let (pc, target) = (cpu.linear_pc(), (cpu.regs[4] & !7) - 0x800);
+    let physical = t.look().state.board.translate(0, &t.look().mem, pc).unwrap();
+    // REP STOSB
+    t.write(Input::WriteMemory { addr: physical, bytes: vec![0xf3, 0xaa] });
+    for (name, value) in [("rcx", 100), ("rdi", target), ("rax", 0x55)] {
+        t.write(Input::WriteRegister { cpu: 0, name: name.into(), value: value.into() });
+    }
+    let breakpoint = Condition { execute: vec![pc], ..Condition::default() };
+    let collect = |t: &mut Timeline<Pc>, from, to| {
+        let mut all = Vec::new();
+        t.collect(&breakpoint, from, to, &mut (), &mut |m| {
+            all.push(m.icount());
+            all.len() < 100
+        })
+        .unwrap();
+        all
+    };
+    let all = collect(&mut t, at, at + 5000);
+    assert_eq!(all.len(), 100);
+    t.seek(all[37], &mut ()).unwrap();
+    t.plant();
+    assert_eq!(collect(&mut t, at, at + 5000), all);
+    let found = t.last_match(&breakpoint, at, all[37], &mut ()).unwrap();
+    assert!(matches!(found, Searched::Found(m) if m.icount() == all[36]));
+    t.seek(at, &mut ()).unwrap();
+    for &next in &all[1..5] {
+        t.forward(&breakpoint, u64::MAX, &mut ()).unwrap();
+        assert_eq!(t.icount(), next);
+    }
+}
+
+#[test]
+fn a_reset_writes_to_what_is_watched() {
+    let mut t = demo();
+    t.seek(t.end() / 2, &mut ()).unwrap();
+    let (addr, at) = (t.machine().images[0].0, t.icount());
+    let watched = Watched { addr, len: 16, read: false, write: true };
+    let condition = Condition { memory: vec![watched], ..Condition::default() };
+    let machine = t.machine();
+    machine.probe(condition.interest(), Keep::Until(100));
+    machine.reset();
+    let hits = machine.take_hits();
+    assert_eq!(hits.len(), 4, "zeroed and loaded again, 8 bytes each: {hits:?}");
+    assert!(hits.iter().all(|h| h.icount == at - 1), "at this step it is done: {hits:?}");
+    let machine = t.machine();
+    machine.mem.write(addr, &[1]);
+    assert!(machine.mem.has_touches(), "the watch is still there");
+}
+
+#[test]
+fn a_branch_that_ends_says_so() {
+    let mut t = demo();
+    let at = t.end() / 2;
+    t.seek(at, &mut ()).unwrap();
+    let pc = t.machine().state.board.cpus()[0].linear_pc();
+    let physical = t.look().state.board.translate(0, &t.look().mem, pc).unwrap();
+    // CLI, HLT
+    t.write(Input::WriteMemory { addr: physical, bytes: vec![0xfa, 0xf4] });
+    let never = Condition { execute: vec![0xdead_0000], ..Condition::default() };
+    let why = t.forward(&never, u64::MAX, &mut ()).unwrap();
+    let (last, state) = (t.icount(), whole(&mut t));
+    assert_eq!((why, last), (Why::End, at + 2));
+    t.step(-1, &mut ()).unwrap();
+    assert_eq!(t.step(1, &mut ()).unwrap(), Why::Reached);
+    assert_eq!(whole(&mut t), state, "the end is the first moment of its step");
+    assert_eq!(t.seek(last + 1, &mut ()).unwrap(), Why::End);
+    assert_eq!(whole(&mut t), state);
+}
+
+/// Wants to stop after some looks.
+struct Impatient(u32);
+
+impl Control for Impatient {
+    fn cancelled(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 == 0
+    }
+}
+
+#[test]
+fn searches_can_be_cancelled() {
+    let mut t = demo();
+    let end = t.end();
+    t.seek(end, &mut ()).unwrap();
+    let never = Condition { execute: vec![0xdead_0000], ..Condition::default() };
+    assert_eq!(t.last_match(&never, 0, end, &mut Impatient(1)).unwrap(), Searched::Cancelled);
+    assert_eq!(t.backward(&never, 0, &mut Impatient(1)).unwrap(), Why::Cancelled);
+    assert_eq!(t.icount(), end);
+    let why = t.collect(&never, 0, end, &mut Impatient(1), &mut |_| true).unwrap();
+    assert_eq!(why, Why::Cancelled);
+    let text = Condition { console: Some((0, b"nowhere".to_vec())), ..Condition::default() };
+    assert_eq!(t.last_match(&text, 0, end, &mut Impatient(1)).unwrap(), Searched::Nothing, "it is all known");
 }

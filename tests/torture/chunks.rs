@@ -89,12 +89,22 @@ pub struct Maker<'a> {
 
 /// Sources of bytes that change the map, reset the machine or do nothing, and everything between.
 const PORTS: [u16; 20] = [
-    0x80, 0xe9, 0x402, 0x3f8, 0x3f9, 0x3fa, 0x3fd, 0x60, 0x61, 0x40, 0x42, 0x43, 0x20, 0x21, 0xa1, 0x70, 0x71,
-    0x608, 0xcf8, 0x1234,
+    0x80, 0xe9, 0x402, 0x3f8, 0x3f9, 0x3fa, 0x3fd, 0x60, 0x61, 0x40, 0x42, 0x43, 0x20, 0x21, 0xa1, 0x70,
+    0x71, 0x608, 0xcf8, 0x1234,
 ];
 const MSRS: [u32; 12] = [
-    0x10, 0x1b, 0xc000_0080, 0xc000_0081, 0xc000_0082, 0xc000_0100, 0xc000_0101, 0xc000_0102, 0xc000_0103, 0x277,
-    0x174, 0xdead,
+    0x10,
+    0x1b,
+    0xc000_0080,
+    0xc000_0081,
+    0xc000_0082,
+    0xc000_0100,
+    0xc000_0101,
+    0xc000_0102,
+    0xc000_0103,
+    0x277,
+    0x174,
+    0xdead,
 ];
 
 impl<'a> Maker<'a> {
@@ -119,7 +129,16 @@ impl<'a> Maker<'a> {
             _ => [12, 2, 4, 0, 2],
         };
         let frame = Frame { mode: slot.mode(), counter: None, mix, data: slot.data_offset() + 0x2000 };
-        Self { code: Code::new(slot.bits, slot.entry(), reach), rng, instructions, kind, slots, slot, play, frame }
+        Self {
+            code: Code::new(slot.bits, slot.entry(), reach),
+            rng,
+            instructions,
+            kind,
+            slots,
+            slot,
+            play,
+            frame,
+        }
     }
 
     /// A chunk of about `len` bytes.
@@ -606,7 +625,8 @@ impl<'a> Maker<'a> {
 
     /// What asks or tells the CPU about itself.
     fn system(&mut self) {
-        let leaf = self.rng.pick(&[0u32, 1, 2, 4, 7, 0xb, 0xd, 0x8000_0000, 0x8000_0001, 0x8000_0008, 0x4000_0000]);
+        let leaf =
+            self.rng.pick(&[0u32, 1, 2, 4, 7, 0xb, 0xd, 0x8000_0000, 0x8000_0001, 0x8000_0008, 0x4000_0000]);
         let ring0 = self.slot.ring == 0;
         match self.rng.below(14) {
             0 | 1 => {

@@ -8,7 +8,7 @@ use dejavm::machine::pc::Pc;
 use dejavm::machine::{Machine, Pause, State};
 use dejavm::replay::{Input, Output, Source};
 use dejavm::timeline::pages::{Held, PageMap, Pages};
-use dejavm_interp::mem::{Place, Watch};
+use dejavm_interp::mem::Watch;
 use dejavm_interp::probe::{Hit, Interest, Keep, Vectors};
 use dejavm_interp::x86::inspect;
 use dejavm_oracle::rng::Rng;
@@ -70,7 +70,7 @@ impl<'a> Side<'a> {
         machine.skip_idle = false;
         let all = profile.looks == Looks::All;
         if profile.looks != Looks::Nothing {
-            let interest = interest(&machine);
+            let interest = interest();
             machine.probe(interest, if all { Keep::Until(usize::MAX) } else { Keep::Last });
         }
         let end = run.stops().last().copied().unwrap_or(0);
@@ -149,7 +149,7 @@ impl<'a> Side<'a> {
         let (mut idle, mut since) = (0, self.icount());
         while self.ended.is_none() {
             let pause = self.machine.run(step, &mut Clock);
-            self.outputs.append(&mut self.machine.take_outputs());
+            self.outputs.extend(self.machine.take_outputs().map(|(icount, _, output)| (icount, output)));
             if self.icount() != since {
                 (idle, since) = (0, self.icount());
             }
@@ -179,14 +179,11 @@ impl<'a> Side<'a> {
 }
 
 /// Breakpoints in the chunks and in the kernel, watched data and code, ports, device memory, events.
-fn interest(machine: &Machine<Pc>) -> Interest {
+fn interest() -> Interest {
     let mut execute: Vec<u64> = (0..40).map(|n| layout::CODE + n * 0x155).collect();
     execute.extend([layout::HANDLERS + 14 * layout::HANDLER_STEP, layout::ROM_AT + 0x40, 0x7fff_ffff_0000]);
     execute.sort_unstable();
-    let watch = |addr: u64, len: u64, read: bool| match machine.mem.place(addr) {
-        Place::Ram(offset) | Place::Rom(offset) => Some(Watch { addr, offset, len, read, write: true }),
-        Place::Bus => None,
-    };
+    let watch = |addr, len, read| Watch { addr, len, read, write: true };
     let memory = [
         watch(layout::DATA + 0x1ff8, 16, true),
         watch(layout::DATA + 0x3000, 256, false),
@@ -195,12 +192,13 @@ fn interest(machine: &Machine<Pc>) -> Interest {
     ];
     Interest {
         execute,
-        memory: memory.into_iter().flatten().collect(),
+        memory: memory.to_vec(),
         changes: false,
         interrupts: Vectors::ALL,
         exceptions: Vectors::ALL,
         ports: vec![(0x80, 0x80), (0x20, 0x21)],
         mmio: vec![(layout::LAPIC, layout::LAPIC + 0xff)],
+        cpu: None,
     }
 }
 
@@ -280,7 +278,11 @@ fn locate(run: &dyn Run, reference: &Profile, subject: &Profile, good: u64, bad:
     let again = !same(&a, &b);
     let (mut before, _) = both(run, reference, subject, low);
     let mut report = String::new();
-    let _ = writeln!(report, "the first step that differs: {low}{}", if again { "" } else { " (not the second time!)" });
+    let _ = writeln!(
+        report,
+        "the first step that differs: {low}{}",
+        if again { "" } else { " (not the second time!)" }
+    );
     let _ = writeln!(report, "subject: {subject:?}");
     describe_place(&mut report, &mut before);
     describe_difference(&mut report, &a, &b);
@@ -302,7 +304,8 @@ fn describe_place(out: &mut String, side: &mut Side<'_>) {
     let bits = u32::from(cpu.code_size()) * 8;
     let mut decoder = Decoder::with_ip(bits, &bytes, cpu.rip(), DecoderOptions::NONE);
     let mut formatter = NasmFormatter::new();
-    let _ = writeln!(out, "CPU {index}, {bits}-bit code, level {}, linear {pc:#x}, bytes {bytes:02x?}:", cpu.cpl);
+    let _ =
+        writeln!(out, "CPU {index}, {bits}-bit code, level {}, linear {pc:#x}, bytes {bytes:02x?}:", cpu.cpl);
     for _ in 0..3 {
         let i = decoder.decode();
         let mut text = String::new();

@@ -110,7 +110,13 @@ impl Profile {
                 }
             }
         });
-        Box::new(Perturbed { engines: engines.collect(), current: 0, profile: self.clone(), span: u64::MAX, cuts: Vec::new() })
+        Box::new(Perturbed {
+            engines: engines.collect(),
+            current: 0,
+            profile: self.clone(),
+            span: u64::MAX,
+            cuts: Vec::new(),
+        })
     }
 }
 
@@ -195,7 +201,8 @@ impl Engine<Cpu, dyn X86Bus + '_> for Perturbed {
             let now = Clock { icount: at, ..clock };
             let exit = self.engines[self.current].run(cpu, index, mem, bus, now, piece);
             done += exit.steps;
-            if let Some((_, fault)) = self.profile.fault.filter(|f| f.0 == at + exit.steps && exit.steps > 0) {
+            if let Some((_, fault)) = self.profile.fault.filter(|f| f.0 == at + exit.steps && exit.steps > 0)
+            {
                 match fault {
                     Fault::Register(r, bit) => cpu.regs[usize::from(r)] ^= 1 << bit,
                     Fault::Memory(offset, bit) => mem.bytes_mut()[offset as usize] ^= 1 << bit,

@@ -6,7 +6,9 @@ use super::engines::Profile;
 use super::program::PcEngine;
 use dejavm::machine::Machine;
 use dejavm::machine::build::{self, EngineKind};
-use dejavm::machine::config::{Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock};
+use dejavm::machine::config::{
+    Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
+};
 use dejavm::machine::pc::Pc;
 use dejavm::replay::Input;
 use dejavm::replay::log::{Header, Spacing, Writer};
@@ -103,7 +105,10 @@ impl Guest {
             return Ok(a.len());
         }
         let sizes = (a.len(), b.len());
-        Err(format!("{}: recordings of {sizes:?} bytes differ from byte {same} on\nsubject: {profile:?}", self.name))
+        Err(format!(
+            "{}: recordings of {sizes:?} bytes differ from byte {same} on\nsubject: {profile:?}",
+            self.name
+        ))
     }
 
     fn record(&self, profile: &Profile, script: &Script) -> Vec<u8> {
@@ -111,7 +116,8 @@ impl Guest {
         let machine = self.machine(profile.engine());
         let mut runner = Runner::new(machine, true, Some(spacing));
         let mut bytes = Vec::new();
-        let writer = Writer::begin(&mut bytes, &Header::new(self.config.clone(), spacing)).expect("memory takes it");
+        let writer =
+            Writer::begin(&mut bytes, &Header::new(self.config.clone(), spacing)).expect("memory takes it");
         let mut script = Script { random: script.random.clone(), shown: Vec::new(), ..*script };
         let limit = self.stops.last().copied().unwrap_or(0);
         Recorder::new(&mut runner, &mut script, Some(writer)).run(limit).expect("memory takes it");

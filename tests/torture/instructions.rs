@@ -42,11 +42,55 @@ fn common(m: Mnemonic) -> bool {
         || name.starts_with("Set")
         || matches!(
             m,
-            M::Mov | M::Add | M::Adc | M::Sub | M::Sbb | M::And | M::Or | M::Xor | M::Cmp | M::Test | M::Lea
-                | M::Inc | M::Dec | M::Neg | M::Not | M::Shl | M::Shr | M::Sar | M::Rol | M::Ror | M::Rcl
-                | M::Rcr | M::Shld | M::Shrd | M::Imul | M::Mul | M::Movzx | M::Movsx | M::Movsxd | M::Xchg
-                | M::Bt | M::Bts | M::Btr | M::Btc | M::Bsf | M::Bsr | M::Cdq | M::Cdqe | M::Cwde | M::Cqo
-                | M::Cwd | M::Cbw | M::Bswap | M::Xadd | M::Cmpxchg | M::Push | M::Pop | M::Nop | M::Popcnt
+            M::Mov
+                | M::Add
+                | M::Adc
+                | M::Sub
+                | M::Sbb
+                | M::And
+                | M::Or
+                | M::Xor
+                | M::Cmp
+                | M::Test
+                | M::Lea
+                | M::Inc
+                | M::Dec
+                | M::Neg
+                | M::Not
+                | M::Shl
+                | M::Shr
+                | M::Sar
+                | M::Rol
+                | M::Ror
+                | M::Rcl
+                | M::Rcr
+                | M::Shld
+                | M::Shrd
+                | M::Imul
+                | M::Mul
+                | M::Movzx
+                | M::Movsx
+                | M::Movsxd
+                | M::Xchg
+                | M::Bt
+                | M::Bts
+                | M::Btr
+                | M::Btc
+                | M::Bsf
+                | M::Bsr
+                | M::Cdq
+                | M::Cdqe
+                | M::Cwde
+                | M::Cqo
+                | M::Cwd
+                | M::Cbw
+                | M::Bswap
+                | M::Xadd
+                | M::Cmpxchg
+                | M::Push
+                | M::Pop
+                | M::Nop
+                | M::Popcnt
         )
 }
 
@@ -55,9 +99,30 @@ fn rough(m: Mnemonic) -> bool {
     use Mnemonic as M;
     matches!(
         m,
-        M::Popf | M::Popfd | M::Popfq | M::Fldcw | M::Fldenv | M::Frstor | M::Fxrstor | M::Fxrstor64
-            | M::Ldmxcsr | M::Xrstor | M::Xrstor64 | M::Div | M::Idiv | M::Bound | M::Aam | M::Cli | M::Enter
-            | M::Leave | M::Verr | M::Verw | M::Lar | M::Lsl | M::Wrfsbase | M::Wrgsbase
+        M::Popf
+            | M::Popfd
+            | M::Popfq
+            | M::Fldcw
+            | M::Fldenv
+            | M::Frstor
+            | M::Fxrstor
+            | M::Fxrstor64
+            | M::Ldmxcsr
+            | M::Xrstor
+            | M::Xrstor64
+            | M::Div
+            | M::Idiv
+            | M::Bound
+            | M::Aam
+            | M::Cli
+            | M::Enter
+            | M::Leave
+            | M::Verr
+            | M::Verw
+            | M::Lar
+            | M::Lsl
+            | M::Wrfsbase
+            | M::Wrgsbase
     )
 }
 
@@ -85,7 +150,8 @@ fn class(code: Code) -> Option<usize> {
         return None;
     }
     let features = code.cpuid_features();
-    let x87 = features.iter().any(|f| matches!(f, CpuidFeature::FPU | CpuidFeature::FPU287 | CpuidFeature::FPU387));
+    let x87 =
+        features.iter().any(|f| matches!(f, CpuidFeature::FPU | CpuidFeature::FPU287 | CpuidFeature::FPU387));
     let integer = features.iter().all(|f| {
         use CpuidFeature as F;
         matches!(f, F::INTEL8086 | F::INTEL186 | F::INTEL286 | F::INTEL386 | F::INTEL486 | F::X64 | F::CMOV)
@@ -153,7 +219,8 @@ impl Instructions {
                 return raw;
             }
             let keeps = !info.info(&ins).used_registers().iter().any(|u| {
-                let write = !matches!(u.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
+                let write =
+                    !matches!(u.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
                 write && reserved(u.register(), frame.counter) && ins.stack_pointer_increment() == 0
             });
             if !keeps || writes_stack_pointer(&mut info, &ins) {
@@ -190,9 +257,10 @@ fn reserved(r: Register, counter: Option<u8>) -> bool {
 fn writes_stack_pointer(info: &mut InstructionInfoFactory, ins: &Instruction) -> bool {
     if ins.stack_pointer_increment() != 0 {
         // POP into a pointer.
-        return ins.op_count() > 0 && ins.op_kind(0) == OpKind::Register && ins.mnemonic() == Mnemonic::Pop && {
-            reserved(ins.op_register(0), None)
-        };
+        return ins.op_count() > 0
+            && ins.op_kind(0) == OpKind::Register
+            && ins.mnemonic() == Mnemonic::Pop
+            && { reserved(ins.op_register(0), None) };
     }
     let used = info.info(ins).used_registers().to_vec();
     used.iter().any(|u| {

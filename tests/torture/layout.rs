@@ -153,12 +153,18 @@ pub fn page_tables(kind: Kind, user: bool, play: &[Vec<u64>; 2]) -> Vec<(u64, Ve
         tables.push((play_table(n), table(e, &numbered(&play[n as usize]))));
         let large = |at: u64| at | 0x87;
         if kind == Kind::Legacy(Paging::Short) {
-            let entries = [(0, LOW_TABLE | 7), (1, play_table(n) | 7), (2, large(0)), (0x3fb, large(0xfec0_0000))];
+            let entries =
+                [(0, LOW_TABLE | 7), (1, play_table(n) | 7), (2, large(0)), (0x3fb, large(0xfec0_0000))];
             tables.push((r, table(e, &entries)));
             continue;
         }
-        let entries =
-            [(0, LOW_TABLE | 7), (1, large(0x20_0000)), (2, play_table(n) | 7), (3, large(0)), (4, large(0x20_0000))];
+        let entries = [
+            (0, LOW_TABLE | 7),
+            (1, large(0x20_0000)),
+            (2, play_table(n) | 7),
+            (3, large(0)),
+            (4, large(0x20_0000)),
+        ];
         tables.push((d, table(e, &entries)));
         let high = root(n) + 0x3000;
         let entries = [(0x1f6, large(0xfec0_0000)), (0x1f7, large(0xfee0_0000)), (0x1ff, large(0xffe0_0000))];
@@ -174,7 +180,11 @@ pub fn page_tables(kind: Kind, user: bool, play: &[Vec<u64>; 2]) -> Vec<(u64, Ve
 }
 
 fn descriptor(base: u64, limit: u64, access: u64, flags: u64) -> u64 {
-    limit & 0xffff | (base & 0xff_ffff) << 16 | access << 40 | (limit >> 16 & 15) << 48 | flags << 52
+    limit & 0xffff
+        | (base & 0xff_ffff) << 16
+        | access << 40
+        | (limit >> 16 & 15) << 48
+        | flags << 52
         | (base >> 24 & 0xff) << 56
 }
 
@@ -182,7 +192,11 @@ fn descriptor(base: u64, limit: u64, access: u64, flags: u64) -> u64 {
 pub fn gdt(kind: Kind) -> Vec<u64> {
     let (code0, code3, data0, data3) = (0x9b, 0xfb, 0x93, 0xf3);
     let mut d = vec![0; 20];
-    d[1] = if kind == Kind::Long { descriptor(0, 0xf_ffff, code0, 0xa) } else { descriptor(0, 0xf_ffff, code0, 0xc) };
+    d[1] = if kind == Kind::Long {
+        descriptor(0, 0xf_ffff, code0, 0xa)
+    } else {
+        descriptor(0, 0xf_ffff, code0, 0xc)
+    };
     d[2] = descriptor(0, 0xf_ffff, data0, 0xc);
     d[3] = descriptor(0, 0xf_ffff, code0, 0xc);
     d[4] = descriptor(0, 0xf_ffff, code3, 0xc);

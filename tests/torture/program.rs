@@ -314,7 +314,8 @@ fn launch(rng: &mut Rng, kind: Kind, slot: &Slot, closed: bool, c: &mut Code) {
     }
     if rng.percent(20) {
         for n in 0..4 {
-            let near = if rng.percent(50) { slot.at + rng.below(0x80) } else { DATA + 0x1000 + rng.below(0x2000) };
+            let near =
+                if rng.percent(50) { slot.at + rng.below(0x80) } else { DATA + 0x1000 + rng.below(0x2000) };
             c.debug(n, near);
         }
         let kinds = rng.bits() << 16 & 0xffff_0000;
@@ -411,7 +412,9 @@ fn launch(rng: &mut Rng, kind: Kind, slot: &Slot, closed: bool, c: &mut Code) {
 
 fn flags(rng: &mut Rng) -> u64 {
     let mut v = 2 | rng.bits() & 0x8d5;
-    for (bit, percent) in [(0x100, 5), (0x200, 80), (0x400, 8), (0x3000, 60), (0x1_0000, 10), (0x4_0000, 10), (1 << 21, 20)] {
+    for (bit, percent) in
+        [(0x100, 5), (0x200, 80), (0x400, 8), (0x3000, 60), (0x1_0000, 10), (0x4_0000, 10), (1 << 21, 20)]
+    {
         if rng.percent(percent) {
             v |= bit;
         }

@@ -79,7 +79,6 @@ impl<B: Blocks + Default> Driver<B> {
     pub fn with(blocks: B) -> Self {
         Self { blocks, ..Self::default() }
     }
-
 }
 
 impl<B: Blocks> Driver<B> {
@@ -317,8 +316,6 @@ impl<B: Blocks> Engine<Cpu, dyn X86Bus + '_> for Driver<B> {
         budget: u64,
     ) -> Exit {
         self.prepare(index, mem);
-        // What devices did since the last run.
-        self.take_touches(mem, clock.icount, index, cpu.linear_pc());
         // A TLB is large: making one for each run would cost more than many runs do.
         let spare = self.spare.take().unwrap_or_default();
         let mut tlb = std::mem::replace(&mut self.tlbs[index], spare);
@@ -423,10 +420,10 @@ impl<B: Blocks> Driver<B> {
                     None => continue,
                 },
             };
-            if PROBED && Interpreted::at_breakpoint(ex) {
-                return None;
-            }
             let result = if single {
+                if PROBED && Interpreted::at_breakpoint(ex) {
+                    return None;
+                }
                 Interpreted::run_one(cache, tlbs, ex)
             } else {
                 blocks.run::<PROBED>(cache, tlbs, ex)
@@ -510,12 +507,13 @@ impl Interpreted {
     /// What stopped an instruction, or its fetch.
     #[inline(always)]
     pub fn run_block<const PROBED: bool>(cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
+        // Before the code is fetched: that may be a fault, or an access to a device.
+        if PROBED && Self::at_breakpoint(ex) {
+            return Ok(Flow::Next);
+        }
         let block = match Self::code(cache, tlbs, ex).map_err(|t| (t, None))? {
             Code::Block(block) => block,
             Code::Once(op) => {
-                if PROBED && Self::at_breakpoint(ex) {
-                    return Ok(Flow::Next);
-                }
                 return Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
             }
         };
@@ -541,7 +539,7 @@ impl Interpreted {
     }
 
     /// Notes a breakpoint at the instruction that comes next. True when the engine has to leave.
-    fn at_breakpoint(ex: &mut Exec<'_>) -> bool {
+    pub fn at_breakpoint(ex: &mut Exec<'_>) -> bool {
         ex.pc = ex.cpu.linear_pc();
         let At { icount, cpu } = ex.at();
         ex.probes.execute(icount, cpu, ex.pc);

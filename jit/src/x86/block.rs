@@ -7,8 +7,8 @@
 
 use super::branch;
 use super::emit::Asm;
-use super::flags::flag::ALL;
 use super::flags::State;
+use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::sse;
 use dejavm_interp::x86::cache::Block;
@@ -178,7 +178,7 @@ pub fn compile(
     let mut c = Compiler {
         asm: &mut asm,
         long: src.long,
-        flags: State::new(),
+        flags: State::saved(),
         slow: None,
         start: src.rip,
         shared,

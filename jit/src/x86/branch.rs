@@ -44,9 +44,7 @@ pub fn plan(ins: &Instruction, op: &Op, long: bool) -> Option<Plan> {
         Mnemonic::Jmp if ins.is_jmp_near_indirect() && indirect => plan(0, true),
         Mnemonic::Call if ins.is_call_near_indirect() && indirect => plan(0, true),
         Mnemonic::Ret if ins.code().op_code().operand_size() as usize == word * 8 => plan(0, true),
-        _ if ins.is_jcc_short_or_near() && direct => {
-            plan(reads(number(ins.condition_code())?), false)
-        }
+        _ if ins.is_jcc_short_or_near() && direct => plan(reads(number(ins.condition_code())?), false),
         _ => None,
     }
 }

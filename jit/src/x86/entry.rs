@@ -10,12 +10,12 @@ use super::block::{OpInfo, Shared, exit};
 use super::emit::{Asm, Rm, load, store};
 use super::flags;
 use super::links;
-use super::sse;
 use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
+use super::sse;
 use crate::code::CodeMemory;
 use dejavm_interp::x86::op::REG_RIP;
 use dejavm_interp::x86::regs::{Vector, cr0, cr4, seg};
-use dejavm_interp::x86::{Exec, Flow};
+use dejavm_interp::x86::{Exec, Flow, Trap};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
 /// Runs compiled code until it is left. Returns the reason, see [`exit`].
@@ -97,10 +97,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
     }
     let result = (info.op.run)(ex, &info.op);
-    if let Ok(Flow::Next) = result
-        && !ex.attention
-        && !info.leave
-    {
+    if !ex.attention && stays(ctx, ex, info, result) {
         ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
         if info.flags {
             ctx.flags = flags::save(ex.cpu.flags.bits());
@@ -137,6 +134,23 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         }
     });
     exit::RAN
+}
+
+/// True when compiled code may go on behind the instruction.
+fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) -> bool {
+    match result {
+        Ok(Flow::Next) => !info.leave,
+        // Nothing pends, and the code that follows is where it was before: what the instruction
+        // changed (the interrupt flag, say) has no effect on it.
+        Ok(Flow::Event) => {
+            ex.cpu.rip() == info.next
+                && ex.tlb.space() as u64 == ctx.tlb
+                && super::mode(ex.cpu) == Some(ctx.long)
+                && ex.quiet()
+                && !ex.probes.active()
+        }
+        _ => false,
+    }
 }
 
 /// True when compiled code may go on at RIP after an instruction that branched or asked for a look at

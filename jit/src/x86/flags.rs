@@ -68,8 +68,8 @@ pub struct State {
 }
 
 impl State {
-    /// At the start of a block.
-    pub fn new() -> Self {
+    /// Saved and nowhere else, as at the start of a block.
+    pub fn saved() -> Self {
         Self { host: 0, kind: Kind::Arith, saved: true }
     }
 
@@ -163,7 +163,7 @@ impl State {
             ; and BYTE [rbp + regs::FLAGS + 1], -2
             ; or [rbp + regs::FLAGS + 1], al
         );
-        *self = Self::new();
+        *self = Self::saved();
     }
 
     /// After an operation that set CF and OF in EFLAGS and keeps the guest's other flags, which are
@@ -182,7 +182,7 @@ impl State {
             ; and BYTE [rbp + regs::FLAGS], -2
             ; or [rbp + regs::FLAGS], cl
         );
-        *self = Self::new();
+        *self = Self::saved();
     }
 }
 

@@ -172,8 +172,21 @@ fn is_setcc(ins: &Instruction) -> bool {
     use Mnemonic::*;
     matches!(
         ins.mnemonic(),
-        Seta | Setae | Setb | Setbe | Sete | Setg | Setge | Setl | Setle | Setne | Setno | Setnp | Setns
-            | Seto | Setp | Sets
+        Seta | Setae
+            | Setb
+            | Setbe
+            | Sete
+            | Setg
+            | Setge
+            | Setl
+            | Setle
+            | Setne
+            | Setno
+            | Setnp
+            | Setns
+            | Seto
+            | Setp
+            | Sets
     )
 }
 
@@ -181,8 +194,22 @@ fn is_cmov(ins: &Instruction) -> bool {
     use Mnemonic::*;
     matches!(
         ins.mnemonic(),
-        Cmova | Cmovae | Cmovb | Cmovbe | Cmove | Cmovg | Cmovge | Cmovl | Cmovle | Cmovne | Cmovno
-            | Cmovnp | Cmovns | Cmovo | Cmovp | Cmovs
+        Cmova
+            | Cmovae
+            | Cmovb
+            | Cmovbe
+            | Cmove
+            | Cmovg
+            | Cmovge
+            | Cmovl
+            | Cmovle
+            | Cmovne
+            | Cmovno
+            | Cmovnp
+            | Cmovns
+            | Cmovo
+            | Cmovp
+            | Cmovs
     )
 }
 
@@ -551,6 +578,12 @@ impl Compiler<'_> {
     /// Shifts `rm` by CL. When flags are wanted they are saved, before and after.
     fn shift_by_cl(&mut self, k: u8, size: u8, rm: Rm, wanted: u8) {
         get(self.asm, 4, RCX, 1);
+        if let Rm::Reg(r) = rm
+            && size == 4
+        {
+            // The upper half is cleared whatever the count.
+            load(self.asm, 4, r, rm);
+        }
         if wanted == 0 {
             sized(self.asm, size, &[0xd2], k, rm);
             self.flags.host = 0;
@@ -691,7 +724,7 @@ impl Compiler<'_> {
             ; and WORD [rbp + regs::FLAGS], 0x0101
             ; or BYTE [rbp + regs::FLAGS + 1], 0x10
         );
-        self.flags = State::new();
+        self.flags = State::saved();
     }
 
     fn scan(&mut self, s: &Step, size: u8, opcode: u8) {

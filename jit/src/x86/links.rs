@@ -12,7 +12,7 @@ use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use std::mem::{offset_of, size_of};
 
 /// Entries, a power of two.
-const TARGETS: usize = 1 << 12;
+const TARGETS: usize = 1 << 14;
 
 /// Where the code for a guest address lies.
 #[repr(C)]

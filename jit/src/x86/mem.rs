@@ -3,8 +3,8 @@
 
 use super::block::Compiler;
 use super::emit::{Rm, home, load, load_imm, sized, wide};
-use super::regs::host::{RAX, RCX, RDX};
 use super::regs;
+use super::regs::host::{RAX, RCX, RDX};
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::x86::op::{Op, REG_RIP, REG_ZERO};
 use dejavm_interp::x86::regs::seg;

@@ -407,6 +407,10 @@ impl Blocks for Compiled {
         self.heed_probes(ex);
         self.link = None;
         loop {
+            // Before the code is looked for: its fetch may be a fault.
+            if PROBED && Interpreted::at_breakpoint(ex) {
+                return Ok(Flow::Next);
+            }
             let mut code = None;
             let mode = mode(ex.cpu);
             if let Some(long) = mode {

@@ -34,21 +34,158 @@ fn listed(m: Mnemonic) -> bool {
     use Mnemonic::*;
     matches!(
         m,
-        Addps | Addpd | Addss | Addsd | Subps | Subpd | Subss | Subsd | Mulps | Mulpd | Mulss | Mulsd | Divps
-            | Divpd | Divss | Divsd | Minps | Minpd | Minss | Minsd | Maxps | Maxpd | Maxss | Maxsd | Sqrtps
-            | Sqrtpd | Sqrtss | Sqrtsd | Cmpps | Cmppd | Cmpss | Cmpsd | Comiss | Comisd | Ucomiss | Ucomisd
-            | Cvtsi2ss | Cvtsi2sd | Cvtss2si | Cvtsd2si | Cvttss2si | Cvttsd2si | Cvtss2sd | Cvtsd2ss
-            | Cvtps2pd | Cvtpd2ps | Cvtdq2ps | Cvtps2dq | Cvttps2dq | Cvtdq2pd | Cvtpd2dq | Cvttpd2dq
-            | Andps | Andpd | Andnps | Andnpd | Orps | Orpd | Xorps | Xorpd | Pand | Pandn | Por | Pxor
-            | Movaps | Movapd | Movups | Movupd | Movdqa | Movdqu | Movss | Movsd | Movd | Movq | Movlps
-            | Movlpd | Movhps | Movhpd | Movhlps | Movlhps | Movmskps | Movmskpd | Pmovmskb | Movntps
-            | Movntpd | Movntdq | Shufps | Shufpd | Unpcklps | Unpckhps | Unpcklpd | Unpckhpd | Pshufd
-            | Pshufhw | Pshuflw | Punpcklbw | Punpcklwd | Punpckldq | Punpcklqdq | Punpckhbw | Punpckhwd
-            | Punpckhdq | Punpckhqdq | Packsswb | Packssdw | Packuswb | Paddb | Paddw | Paddd | Paddq
-            | Paddsb | Paddsw | Paddusb | Paddusw | Psubb | Psubw | Psubd | Psubq | Psubsb | Psubsw | Psubusb
-            | Psubusw | Pmullw | Pmulhw | Pmulhuw | Pmuludq | Pmaddwd | Pavgb | Pavgw | Pminub | Pminsw
-            | Pmaxub | Pmaxsw | Psadbw | Pcmpeqb | Pcmpeqw | Pcmpeqd | Pcmpgtb | Pcmpgtw | Pcmpgtd | Psllw
-            | Pslld | Psllq | Psrlw | Psrld | Psrlq | Psraw | Psrad | Pslldq | Psrldq | Pextrw | Pinsrw
+        Addps
+            | Addpd
+            | Addss
+            | Addsd
+            | Subps
+            | Subpd
+            | Subss
+            | Subsd
+            | Mulps
+            | Mulpd
+            | Mulss
+            | Mulsd
+            | Divps
+            | Divpd
+            | Divss
+            | Divsd
+            | Minps
+            | Minpd
+            | Minss
+            | Minsd
+            | Maxps
+            | Maxpd
+            | Maxss
+            | Maxsd
+            | Sqrtps
+            | Sqrtpd
+            | Sqrtss
+            | Sqrtsd
+            | Cmpps
+            | Cmppd
+            | Cmpss
+            | Cmpsd
+            | Comiss
+            | Comisd
+            | Ucomiss
+            | Ucomisd
+            | Cvtsi2ss
+            | Cvtsi2sd
+            | Cvtss2si
+            | Cvtsd2si
+            | Cvttss2si
+            | Cvttsd2si
+            | Cvtss2sd
+            | Cvtsd2ss
+            | Cvtps2pd
+            | Cvtpd2ps
+            | Cvtdq2ps
+            | Cvtps2dq
+            | Cvttps2dq
+            | Cvtdq2pd
+            | Cvtpd2dq
+            | Cvttpd2dq
+            | Andps
+            | Andpd
+            | Andnps
+            | Andnpd
+            | Orps
+            | Orpd
+            | Xorps
+            | Xorpd
+            | Pand
+            | Pandn
+            | Por
+            | Pxor
+            | Movaps
+            | Movapd
+            | Movups
+            | Movupd
+            | Movdqa
+            | Movdqu
+            | Movss
+            | Movsd
+            | Movd
+            | Movq
+            | Movlps
+            | Movlpd
+            | Movhps
+            | Movhpd
+            | Movhlps
+            | Movlhps
+            | Movmskps
+            | Movmskpd
+            | Pmovmskb
+            | Movntps
+            | Movntpd
+            | Movntdq
+            | Shufps
+            | Shufpd
+            | Unpcklps
+            | Unpckhps
+            | Unpcklpd
+            | Unpckhpd
+            | Pshufd
+            | Pshufhw
+            | Pshuflw
+            | Punpcklbw
+            | Punpcklwd
+            | Punpckldq
+            | Punpcklqdq
+            | Punpckhbw
+            | Punpckhwd
+            | Punpckhdq
+            | Punpckhqdq
+            | Packsswb
+            | Packssdw
+            | Packuswb
+            | Paddb
+            | Paddw
+            | Paddd
+            | Paddq
+            | Paddsb
+            | Paddsw
+            | Paddusb
+            | Paddusw
+            | Psubb
+            | Psubw
+            | Psubd
+            | Psubq
+            | Psubsb
+            | Psubsw
+            | Psubusb
+            | Psubusw
+            | Pmullw
+            | Pmulhw
+            | Pmulhuw
+            | Pmuludq
+            | Pmaddwd
+            | Pavgb
+            | Pavgw
+            | Pminub
+            | Pminsw
+            | Pmaxub
+            | Pmaxsw
+            | Psadbw
+            | Pcmpeqb
+            | Pcmpeqw
+            | Pcmpeqd
+            | Pcmpgtb
+            | Pcmpgtw
+            | Pcmpgtd
+            | Psllw
+            | Pslld
+            | Psllq
+            | Psrlw
+            | Psrld
+            | Psrlq
+            | Psraw
+            | Psrad
+            | Pslldq
+            | Psrldq
+            | Pextrw
+            | Pinsrw
     )
 }
 
@@ -65,10 +202,8 @@ pub fn plan(ins: &Instruction, op: &Op, long: bool) -> Option<Plan> {
     if !(listed(ins.mnemonic()) && sse && form && operands) {
         return None;
     }
-    let compares = matches!(
-        ins.mnemonic(),
-        Mnemonic::Comiss | Mnemonic::Comisd | Mnemonic::Ucomiss | Mnemonic::Ucomisd
-    );
+    let compares =
+        matches!(ins.mnemonic(), Mnemonic::Comiss | Mnemonic::Comisd | Mnemonic::Ucomiss | Mnemonic::Ucomisd);
     Some(Plan { reads: 0, kills: if compares { ALL } else { 0 }, exits: true })
 }
 

@@ -102,6 +102,11 @@ fn regions(ram: u64, bios: u64, pam: [u8; 13], a20: bool) -> Vec<Region> {
     regions
 }
 
+/// True where the PAM registers and the A20 gate choose what is shown.
+pub(super) fn remaps(addr: PhysAddr) -> bool {
+    (SHADOW..2 * HIGH).contains(&addr)
+}
+
 impl Pc {
     /// Puts the memory map in force that the board's registers ask for. Needed after a state was
     /// restored; the board itself does it when they change.

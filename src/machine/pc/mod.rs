@@ -200,7 +200,7 @@ impl Devices {
             Input::PowerButton => self.pm.power_button(ctx),
             Input::Reset => ctx.request(Request::Reset),
             // The machine's own.
-            Input::WriteMemory { .. } | Input::WriteRegister { .. } => {}
+            Input::WriteMemory { .. } | Input::WriteRegister { .. } | Input::Fault { .. } => {}
             Input::Nmi if !self.has_apic => self.nmi_pin = true,
             Input::Nmi => {
                 for apic in &mut self.local_apics {
@@ -338,6 +338,10 @@ impl Board for Pc {
 
     fn pc(&self, index: usize) -> u64 {
         self.cpus[index].linear_pc()
+    }
+
+    fn remaps(&self, addr: PhysAddr) -> bool {
+        memory::remaps(addr)
     }
 
     fn restored(&self, mem: &mut Memory) {

@@ -72,7 +72,8 @@ fn repeat<const A: u8>(
     if count == 0 {
         return Ok(Flow::Next);
     }
-    let single = ex.cpu.rflags & bit::TF != 0;
+    // A breakpoint at a repeated instruction hits at each iteration.
+    let single = ex.cpu.rflags & bit::TF != 0 || ex.probes.breaks_in(ex.pc, 1);
     loop {
         let most = if single { 1 } else { count.min(ex.left) };
         let Progress { made, ended } = f(ex, op, most)?;
