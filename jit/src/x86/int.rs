@@ -591,10 +591,6 @@ impl Compiler<'_> {
         }
         let done = self.asm.new_dynamic_label();
         let mask = if size == 8 { 63 } else { 31 };
-        if let (4, Rm::Reg(r)) = (size, rm) {
-            // A count of zero clears the upper half too.
-            dynasm!(self.asm ; .arch x64 ; mov Rd(r), Rd(r));
-        }
         dynasm!(self.asm ; .arch x64 ; and ecx, mask ; jz =>done ; dec ecx);
         sized(self.asm, size, &[0xd2], k, rm);
         sized(self.asm, size, &[0xd0], k, rm);
