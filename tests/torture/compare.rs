@@ -1,12 +1,15 @@
 //! Two sides run the same; where they differ the first step that does is found and described.
 
-use super::engines::Profile;
+use super::engines::{Looks, Profile};
+use super::layout;
 use super::program::PcEngine;
 use dejavm::machine::board::{Board, Core};
 use dejavm::machine::pc::Pc;
 use dejavm::machine::{Machine, Pause, State};
 use dejavm::replay::{Input, Output, Source};
 use dejavm::timeline::pages::{Held, PageMap, Pages};
+use dejavm_interp::mem::Watch;
+use dejavm_interp::probe::{Hit, Interest, Keep, Vectors};
 use dejavm_interp::x86::inspect;
 use dejavm_oracle::rng::Rng;
 use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
@@ -42,6 +45,9 @@ pub struct Side<'a> {
     next_input: usize,
     pub ended: Option<String>,
     pub outputs: Vec<(u64, Output)>,
+    /// What the debugger saw; empty where it keeps only the last.
+    hits: Vec<Hit>,
+    all: bool,
     /// Steps where a snapshot is taken, or gone back to.
     marks: Vec<u64>,
     next_mark: usize,
@@ -62,6 +68,11 @@ impl<'a> Side<'a> {
     pub fn new(run: &'a dyn Run, profile: &Profile) -> Self {
         let mut machine = run.machine(profile.engine());
         machine.skip_idle = false;
+        let all = profile.looks == Looks::All;
+        if profile.looks != Looks::Nothing {
+            let interest = interest();
+            machine.probe(interest, if all { Keep::Until(usize::MAX) } else { Keep::Last });
+        }
         let end = run.stops().last().copied().unwrap_or(0);
         let mut marks = Vec::new();
         if profile.restore {
@@ -73,7 +84,8 @@ impl<'a> Side<'a> {
         let pages = profile.restore.then(|| Pages::new(&machine.mem, Held::default()));
         let (next_input, next_mark) = (0, 0);
         let (ended, outputs, saved) = (None, Vec::new(), Vec::new());
-        Self { run, machine, next_input, ended, outputs, marks, next_mark, pages, saved }
+        let hits = Vec::new();
+        Self { run, machine, next_input, ended, outputs, hits, all, marks, next_mark, pages, saved }
     }
 
     fn icount(&self) -> u64 {
@@ -88,6 +100,9 @@ impl<'a> Side<'a> {
             self.mark(mark);
         }
         self.plain(step);
+        if self.all {
+            self.hits.append(&mut self.machine.take_hits());
+        }
     }
 
     /// Takes a snapshot, or goes back to one and comes here again.
@@ -163,10 +178,35 @@ impl<'a> Side<'a> {
     }
 }
 
+/// Breakpoints in the chunks and in the kernel, watched data and code, ports, device memory, events.
+fn interest() -> Interest {
+    let mut execute: Vec<u64> = (0..40).map(|n| layout::CODE + n * 0x155).collect();
+    execute.extend([layout::HANDLERS + 14 * layout::HANDLER_STEP, layout::ROM_AT + 0x40, 0x7fff_ffff_0000]);
+    execute.sort_unstable();
+    let watch = |addr, len, read| Watch { addr, len, read, write: true };
+    let memory = [
+        watch(layout::DATA + 0x1ff8, 16, true),
+        watch(layout::DATA + 0x3000, 256, false),
+        watch(layout::CODE + 0x800, 64, false),
+        watch(layout::STACK + layout::STACK_LEN / 2 - 64, 32, true),
+    ];
+    Interest {
+        execute,
+        memory: memory.to_vec(),
+        changes: false,
+        interrupts: Vectors::ALL,
+        exceptions: Vectors::ALL,
+        ports: vec![(0x80, 0x80), (0x20, 0x21)],
+        mmio: vec![(layout::LAPIC, layout::LAPIC + 0xff)],
+        cpu: None,
+    }
+}
+
 /// True when two sides are the same in everything.
 fn same(a: &Side<'_>, b: &Side<'_>) -> bool {
     a.ended == b.ended
         && a.outputs == b.outputs
+        && a.hits == b.hits
         && a.state() == b.state()
         && a.machine.mem.bytes() == b.machine.mem.bytes()
         && a.machine.mem.regions() == b.machine.mem.regions()
@@ -194,6 +234,9 @@ pub struct Outcome {
 
 /// Runs both sides to every stop and compares.
 pub fn compare(run: &dyn Run, reference: &Profile, subject: &Profile) -> Outcome {
+    // The reference sees what is to be seen.
+    let looks = if subject.looks == Looks::All { Looks::All } else { Looks::Nothing };
+    let reference = &Profile { looks, ..reference.clone() };
     let (mut a, mut b) = (Side::new(run, reference), Side::new(run, subject));
     let mut good = 0;
     let mut difference = None;
@@ -297,6 +340,10 @@ fn describe_difference(out: &mut String, a: &Side<'_>, b: &Side<'_>) {
     if a.outputs != b.outputs {
         let same = a.outputs.iter().zip(&b.outputs).take_while(|(x, y)| x == y).count();
         let _ = writeln!(out, "  output {same}: {:?} {:?}", a.outputs.get(same), b.outputs.get(same));
+    }
+    if a.hits != b.hits {
+        let same = a.hits.iter().zip(&b.hits).take_while(|(x, y)| x == y).count();
+        let _ = writeln!(out, "  hit {same}: {:?} {:?}", a.hits.get(same), b.hits.get(same));
     }
     if a.state() != b.state() {
         let value = |s: &Side<'_>| serde_json::to_value(&s.machine.state).unwrap_or_default();

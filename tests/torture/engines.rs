@@ -28,6 +28,8 @@ pub struct Profile {
     pub switch: u64,
     /// Snapshots are taken and gone back to.
     pub restore: bool,
+    /// What a debugger looks for meanwhile.
+    pub looks: Looks,
     /// A fault to inject, to see that it is found.
     pub fault: Option<(u64, Fault)>,
 }
@@ -37,6 +39,17 @@ pub struct Profile {
 pub enum Choice {
     Interp,
     Jit(Settings),
+}
+
+/// What a debugger looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Nothing.
+    Nothing,
+    /// All kinds of things, of which only the last is kept.
+    Last,
+    /// All kinds of things; both sides have to see the same.
+    All,
 }
 
 /// What goes wrong on purpose.
@@ -52,7 +65,8 @@ impl Profile {
     /// The interpreter and nothing else: what everything is compared with.
     pub fn reference() -> Self {
         let engines = vec![Choice::Interp];
-        Self { seed: 0, engines, piece: 0, flush: 0, switch: 0, restore: false, fault: None }
+        let looks = Looks::Nothing;
+        Self { seed: 0, engines, piece: 0, flush: 0, switch: 0, restore: false, looks, fault: None }
     }
 
     /// Random perturbations.
@@ -70,13 +84,16 @@ impl Profile {
             1..=6 => vec![jit(&mut rng)],
             _ => vec![jit(&mut rng), Choice::Interp, jit(&mut rng)],
         };
+        let looks = rng.pick(&[Looks::Nothing, Looks::Nothing, Looks::Nothing, Looks::Last, Looks::All]);
         Self {
             seed,
             engines,
+            looks,
             piece: rng.pick(&[0, 0, 1, 2, 5, 30, 300, 3000]),
             flush: rng.pick(&[0, 0, 500, 5000, 50_000]),
             switch: rng.pick(&[1000, 10_000, 100_000]),
-            restore: rng.percent(40),
+            // What is seen twice is no difference.
+            restore: looks != Looks::All && rng.percent(40),
             fault: None,
         }
     }
