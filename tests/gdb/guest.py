@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import gdb  # noqa: E402
-from drive import check, forget, hits, instruction, main, number, pc, registers, rewind, run, same, seek, test, when  # noqa: E402
+from drive import check, forget, hit, hits, instruction, main, number, pc, registers, rewind, run, same, seek, test, when  # noqa: E402
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../guests/debug/debug.c")
 WIDE = os.environ["BITS"] == "64"
@@ -69,7 +69,7 @@ def start():
 def every_register():
     go("kmain")
     found = registers()
-    wide = ["rax", "r15", "rip", "fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3", "cr4", "cr8", "efer"]
+    wide = ["rax", "r15", "rip", "fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3", "cr4", "efer"]
     narrow = ["eax", "eip", "cr0", "cr2", "cr3", "cr4", "efer"]
     both = ["eflags", "cs", "ss", "ds", "es", "fs", "gs", "st0", "st7", "fctrl", "fop", "xmm0", "xmm7", "mxcsr"]
     for name in (wide if WIDE else narrow) + both:
@@ -119,8 +119,8 @@ def lines_forwards():
     same(number("first"), 1, "a local variable")
     run("step")
     same((function(), number("b")), ("inner", 2), "after step")
-    said = run("finish")
-    check("Value returned" in said and "= 3" in said, said)
+    run("finish")
+    same(int(gdb.history(0)), 3, "the value returned")
     at("second call", "middle")
     run("next")
     at("after calls", "middle")
@@ -129,6 +129,8 @@ def lines_forwards():
     run("until %d" % mark("after loop"))
     at("after loop", "outer")
     same(number("sum"), 26, "the loop's sum")
+    run("advance factorial")
+    same(function(), "kmain", "advance ends where the function returns")
     run("advance factorial")
     same(function(), "factorial", "after advance")
 
@@ -150,9 +152,9 @@ def lines_backwards():
     same(when(), end, "the same moment")
     run("reverse-step")
     same(function(), "inner", "reverse-step enters the function from its end")
-    said = run("reverse-finish")
+    run("reverse-finish")
     at("second call", "middle")
-    check("call" in instruction(), f"reverse-finish lands at the call: {instruction()} after {said}")
+    check("call" in instruction(), f"reverse-finish lands at the call: {instruction()}")
     check(before < when() < end, "between the lines")
     call = when()
     run("stepi")
@@ -179,8 +181,8 @@ def recursion():
     for n in range(2, 7):
         run("finish")
         same((function(), number("n")), ("factorial", n), "the caller")
-    said = run("finish")
-    check("= 720" in said, said)
+    run("finish")
+    same(int(gdb.history(0)), 720, "the value returned")
 
 
 @test
@@ -191,8 +193,8 @@ def who_corrupted_it():
     check(good != bad, "the list's head is corrupt")
     run("watch book.head")
     end = when()
-    said = run("reverse-continue")
-    check("Hardware watchpoint" in said, said)
+    run("reverse-continue")
+    same(hit(), gdb.BP_HARDWARE_WATCHPOINT, "the stop")
     at("corrupts", "note")
     same((number("kind"), number("noted")), (1008, 8), "the culprit")
     same(number("(long) book.head"), good, "the head before")
@@ -205,7 +207,8 @@ def who_corrupted_it():
     same(number("(long) book.head"), 0, "and its value")
     first = when()
     check(first < store < end, "in order")
-    check("No more reverse-execution history" in run("reverse-continue"), "no earlier one")
+    run("reverse-continue")
+    same((when(), hit()), (0, None), "no earlier one")
     found = hits("continue")
     same([n for n, _ in found][:2], [first + 1, store + 1], "the same ones forwards")
 
@@ -214,8 +217,8 @@ def who_corrupted_it():
 def read_and_access_watchpoints():
     go("strings")
     run("rwatch total")
-    said = run("continue")
-    check("Hardware read watchpoint" in said, said)
+    run("continue")
+    same(hit(), gdb.BP_READ_WATCHPOINT, "the stop")
     same(function(), "kmain", "who read it")
     forget()
     go("outer")
@@ -257,8 +260,8 @@ def repeated_instructions():
     run("next")
     at("move", "kmain" if function() == "kmain" else "strings")
     run("watch copy[20]")
-    said = run("continue")
-    same((function(), number("copy[20]")), ("move", ord("a")), f"a watchpoint inside: {said}")
+    run("continue")
+    same((function(), number("copy[20]")), ("move", ord("a")), "a watchpoint inside")
     check("rep movs" in instruction(), instruction())
     after = when()
     run("reverse-continue")
@@ -301,7 +304,7 @@ def interrupts():
 
 @test
 def lines_with_interrupts():
-    """`next` and `reverse-next` over a call in which the timer strikes, and a line in which it does."""
+    """`next` and `reverse-next` over a call in which the timer strikes, and steps in a line in which it does."""
     go("wait")
     ticks = number("ticks")
     run("next")
@@ -310,7 +313,7 @@ def lines_with_interrupts():
     run("reverse-next")
     at("wait", "kmain")
     same(number("ticks"), ticks, "reverse-next")
-    # A loop of one line.
+    # A loop of one line; gdb takes the handler for a function that the line called.
     run("break timer_interrupt")
     run("continue")
     ip = number("frame->ip")
@@ -320,15 +323,22 @@ def lines_with_interrupts():
     same(function(), "wait", "what was interrupted")
     here = when()
     run("next")
-    same(function(), "wait", "next from an instruction that is interrupted")
-    check(when() > here, "time went on")
-    run("reverse-next")
-    same(function(), "wait", "and back")
+    same(names()[:3], ["timer_interrupt", "timer_entry", "wait"], "next from an instruction that is interrupted")
+    run("break *%d" % ip)
+    run("continue")
+    same((pc(), function(), number("ticks") > ticks), (ip, "wait", True), "back from the interrupt")
+    after = when()
+    # At `here` the interrupt is entered, the instruction is not executed: it was in the round before.
+    run("reverse-continue")
+    check(pc() == ip and when() < here, f"the round before: {when()}")
+    run("continue")
+    same(when(), after, "the next one that is executed")
+    forget()
 
 
 @test
 def exceptions():
-    go("divide error" if False else "divide_error")
+    go("divide_error")
     same(function(), "divide_error", "the handler")
     ip = number("frame->ip")
     check("div" in instruction(ip), instruction(ip))
@@ -352,15 +362,12 @@ def exceptions():
 @test
 def both_ends():
     rewind()
-    said = run("reverse-stepi")
-    check("No more reverse-execution history" in said, said)
+    run("reverse-stepi")
     same(when(), 0, "the start")
-    said = run("continue")
-    check("No more reverse-execution history" in said, said)
+    run("continue")
     end = when()
-    check(end > 200_000, f"the end is at {end}")
-    said = run("stepi")
-    check("No more reverse-execution history" in said, said)
+    check(end > 200_000 and hit() is None, f"the end is at {end}")
+    run("stepi")
     same(when(), end, "the end")
     run("reverse-stepi")
     same(when(), end - 1, "one back")
@@ -373,10 +380,10 @@ def both_ends():
 
 
 @test
-def a_thousand_steps():
+def steps_and_registers():
     go("outer")
     moments = []
-    for _ in range(1000):
+    for _ in range(200):
         moments.append((when(), pc(), registers()))
         run("stepi")
     for moment in reversed(moments):
