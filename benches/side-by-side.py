@@ -286,4 +286,5 @@ def main():
     return 1 if any(isinstance(r, str) for r in rows.values()) else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

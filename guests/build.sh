@@ -4,6 +4,7 @@
 #   guests/build.sh                    all four Linux guests and the bare-metal images
 #   guests/build.sh amd64 i386         only these Linux guests
 #   guests/build.sh bare               only the bare-metal images (demo/, debug/ and tests/)
+#   guests/build.sh bench              the workloads of benches/engines.py, on top of amd64
 #   guests/build.sh --force amd64      build again what is already there
 #   guests/build.sh --check bare       fail if a committed image differs from its sources
 #
@@ -38,7 +39,7 @@ kernel_meta() {
         i386) echo linux-image-686-pae ;;
         arm64) echo linux-image-arm64 ;;
         armhf) echo linux-image-armmp ;;
-        *) die "unknown guest '$1' (amd64, i386, arm64, armhf or bare)" ;;
+        *) die "unknown guest '$1' (amd64, i386, arm64, armhf, bare or bench)" ;;
     esac
 }
 
@@ -183,6 +184,21 @@ bare_metal() {
     done
 }
 
+# The workloads in C, static, in an archive behind amd64's initramfs.
+bench() {
+    local out=$build/bench source
+    linux_guest amd64
+    need gcc gcc
+    mkdir -p "$out/bin"
+    for source in "$here"/bench/*.c; do
+        gcc -O2 -static -march=x86-64 -mfpmath=sse -fno-pie -no-pie -o "$out/bin/$(basename "$source" .c)" \
+            "$source" -lm || die "$source: gcc failed (libc6-dev has the static library)"
+    done
+    python3 "$here/bench/image.py" "$build/amd64/initrd.img" "$out"
+    cp "$build/amd64/vmlinuz" "$out/vmlinuz"
+    say "bench: initrd.img $(wc -c <"$out/initrd.img") bytes"
+}
+
 targets=()
 for arg in "$@"; do
     case $arg in
@@ -190,11 +206,15 @@ for arg in "$@"; do
         --check) check=1 ;;
         -h | --help) sed -n '2,/^set /{s/^# \{0,1\}//;/^set /d;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
         -*) die "unknown option '$arg'" ;;
-        bare) targets+=(bare) ;;
+        bare | bench) targets+=("$arg") ;;
         *) kernel_meta "$arg" >/dev/null; targets+=("$arg") ;;
     esac
 done
 [ ${#targets[@]} -gt 0 ] || targets=(bare amd64 i386 arm64 armhf)
 for target in "${targets[@]}"; do
-    if [ "$target" = bare ]; then bare_metal; else linux_guest "$target"; fi
+    case $target in
+        bare) bare_metal ;;
+        bench) bench ;;
+        *) linux_guest "$target" ;;
+    esac
 done

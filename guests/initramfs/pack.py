@@ -164,4 +164,5 @@ def main():
     c.write(sys.stdout.buffer)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,25 +6,28 @@ use super::{Done, open, options};
 use crate::debug::gdb::session::{Replay, Session as Debugged};
 use crate::debug::gdb::{Left, serve};
 use crate::debug::monitor::Monitor;
+use crate::debug::symbols::Symbols;
 use crate::host::files::{self, plain};
 use crate::host::socket::{Address, Listener};
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::machine::config::Arch;
 use crate::replay::log::Recording;
-use crate::timeline::{Options, Timeline};
+use crate::timeline::{Error, Options, Timeline};
 use std::sync::Arc;
 
 /// `replay --gdb`: the machine stands at the step `start` when the debugger comes.
 pub fn replay(a: &ReplayArgs, addr: &str, start: u64) -> Done {
     let engine = options::engine(a.input.engine.as_deref())?;
+    let options = options::timeline(&a.time)?;
+    let symbols = options::symbols(&a.time)?;
     let listener = listen(addr)?;
     let recording = open(&a.input.file)?;
     let name = a.input.file.display().to_string();
     let config = recording.header.machine.clone();
     let images = files::find(&config, &recording.images, &a.input.file, a.input.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
-    let session = Session { recording: Arc::new(recording), listener, start, name: &name };
+    let session = Session { recording: Arc::new(recording), options, symbols, listener, start, name: &name };
     with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
 }
 
@@ -43,6 +46,8 @@ pub fn debug<S: Debugged>(listener: &Listener, session: &mut S, arch: Arch) -> R
 
 struct Session<'a> {
     recording: Arc<Recording>,
+    options: Options,
+    symbols: Symbols,
     listener: Listener,
     start: u64,
     name: &'a str,
@@ -52,13 +57,19 @@ impl Visit for Session<'_> {
     type Out = Done;
 
     fn visit<B: Board>(self, machine: Machine<B>, make: Make<B>) -> Done {
-        let Self { recording, listener, start, name } = self;
+        let Self { recording, options, symbols, listener, start, name } = self;
         drop(machine);
         let arch = recording.header.machine.arch;
-        let failed = |e| format!("{name}: {e}");
-        let mut timeline = Timeline::new(recording, make, Options::default()).map_err(failed)?;
-        timeline.seek(start, &mut ()).map_err(failed)?;
-        debug(&listener, &mut Replay::new(&mut timeline, Monitor::default()), arch)?;
+        let mut timeline = Timeline::new(recording, make, options).map_err(|e| format!("{name}: {e}"))?;
+        match timeline.seek(start, &mut ()) {
+            Ok(_) => {}
+            Err(Error::Diverged(d)) => {
+                eprintln!("dejavm: {name}: {d}");
+                return Ok(1);
+            }
+            Err(e) => return Err(format!("{name}: {e}")),
+        }
+        debug(&listener, &mut Replay::new(&mut timeline, Monitor::new(name, symbols)), arch)?;
         Ok(0)
     }
 }

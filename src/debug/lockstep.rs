@@ -126,7 +126,9 @@ impl<B: Board> Side<B> {
                 }
                 _ => replayer.run(stop, &mut self.outputs),
             };
-            match (outcome, fault) {
+            // The last checkpoint of a cut recording may stand where it is to stop.
+            let stops = outcome == Outcome::Cut && stop == Some(replayer.runner.at().icount);
+            match (if stops { Outcome::Reached } else { outcome }, fault) {
                 (Outcome::Reached, Some((_, fault))) => {
                     replayer.inject(&fault.input());
                     self.done += 1;

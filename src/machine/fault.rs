@@ -1,7 +1,7 @@
 //! Faults: one flipped bit of a register, of memory or of any field of the state. A tool for tests.
 
 use super::board::{Board, Core};
-use super::tree::{Tree, Wrong};
+use super::tree::{ROOT, Tree, Wrong};
 use super::{Machine, State};
 use crate::replay::Input;
 use dejavm_interp::mem::{Memory, PhysAddr, Place};
@@ -143,11 +143,10 @@ impl Fault {
         let first = path.split(['.', '[']).next().unwrap_or(path);
         let mut tree = of_state(state);
         if FIXED.contains(&first) {
-            let names = tree.names().into_iter().filter(|n| !FIXED.contains(&n.as_str())).collect();
-            let (place, name) = ("what can change".to_owned(), path.to_owned());
-            return Err(Wrong::Name { place, name, names, passing: false });
+            let (place, name) = (ROOT.to_owned(), path.to_owned());
+            return Err(changeable(Wrong::Name { place, name, names: tree.names(), passing: false }));
         }
-        tree.flip(path, bit)?;
+        tree.flip(path, bit).map_err(changeable)?;
         let wrong = |why| Wrong::Value { place: path.to_owned(), bit, why };
         let new: State<B> = nested(tree).value().map_err(wrong)?;
         if new.turn.cpu >= new.board.cpus() {
@@ -155,6 +154,17 @@ impl Fault {
         }
         Ok(new)
     }
+}
+
+/// At the root only what can be changed is offered.
+fn changeable(mut wrong: Wrong) -> Wrong {
+    if let Wrong::Name { place, names, .. } = &mut wrong
+        && place == ROOT
+    {
+        names.retain(|n| !FIXED.contains(&n.as_str()));
+        *place = "what can be changed".to_owned();
+    }
+    wrong
 }
 
 /// The state as a tree; the board's fields stand beside the machine's own.

@@ -127,6 +127,9 @@ pub struct Unequal {
     pub second: String,
 }
 
+/// The root's name in messages.
+pub const ROOT: &str = "the machine";
+
 /// Longest text of a value in a report.
 const MAX_TEXT: usize = 240;
 
@@ -335,7 +338,7 @@ impl Tree {
 fn no_name(place: &str, part: Part<'_>, names: Vec<String>, passing: bool) -> Wrong {
     let mut name = String::new();
     join(&mut name, part);
-    let place = if place.is_empty() { "the machine" } else { place };
+    let place = if place.is_empty() { ROOT } else { place };
     Wrong::Name { place: place.to_owned(), name, names, passing }
 }
 

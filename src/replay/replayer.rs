@@ -307,7 +307,8 @@ impl<B: Board> Replayer<B> {
             }
             let at = self.runner.at();
             match event {
-                Event::Checkpoint(found) => return self.compare(&found, watcher),
+                Event::Checkpoint(found) if self.is_next(&found, watcher)? => return Ok(()),
+                Event::Checkpoint(_) => {}
                 Event::Probed => return Err(Outcome::Probed),
                 Event::End(reason) => return Err(self.ended(reason, watcher)),
                 Event::Limit if stop => return Err(Outcome::Reached),
@@ -330,7 +331,7 @@ impl<B: Board> Replayer<B> {
                     let event = self.runner.idle_to(target, &mut source);
                     self.show(watcher);
                     match event {
-                        Some(Event::Checkpoint(found)) => return self.compare(&found, watcher),
+                        Some(Event::Checkpoint(found)) if self.is_next(&found, watcher)? => return Ok(()),
                         Some(Event::End(reason)) => return Err(self.ended(reason, watcher)),
                         _ => {}
                     }
@@ -375,6 +376,14 @@ impl<B: Board> Replayer<B> {
             _ => return self.course(format!("the recorded run ended there ({reason}), this one goes on")),
         };
         self.ended(found, watcher)
+    }
+
+    /// Compares a checkpoint; true when it was the next event of the recording. In a replay that is
+    /// not compared it is none.
+    fn is_next(&mut self, found: &Checkpoint, watcher: &mut dyn Watcher) -> Step<bool> {
+        let event = self.cursor.event;
+        self.compare(found, watcher)?;
+        Ok(self.cursor.event > event)
     }
 
     /// Compares a checkpoint with the next event of the recording.

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Runs the workloads of guests/bench under every engine, and compares.
+
+    benches/engines.py                        all workloads, 3 rounds
+    benches/engines.py --quick                one workload, one round: does it work?
+    benches/engines.py --only vm --only sort  some workloads
+    benches/engines.py --write                also puts the tables into docs/performance.md
+
+A round is: every workload natively, then one boot under each of QEMU plain TCG,
+QEMU -icount, QEMU rr=record, QEMU rr=replay, DejaVM run, record and replay. In
+a boot the guest runs all workloads, each between two marker lines that it waits
+to see out of the serial port; the figure is the CPU time, user and system, all
+threads, of the emulator's process between their arrivals. So neither the boot
+nor the making of data counts. "boot" is the time to the first line of /init.
+
+The table of seconds gives medians; the ratios are medians of the ratios of each
+round, whose runs lay close together. Needs guests/build.sh bench, Debian's
+qemu-system-x86 and a release build of dejavm (cargo build --release). Exit
+status 1 when a mode or a workload failed.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+BENCH = os.path.join(ROOT, "guests", "bench")
+spec = importlib.util.spec_from_file_location("side_by_side", os.path.join(HERE, "side-by-side.py"))
+side = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(side)
+
+NATIVE = "native"
+# What each mode of DejaVM is held against.
+AGAINST = {"run": "QEMU tcg", "record": "QEMU record", "replay": "QEMU replay"}
+
+
+def bail(text):
+    print(f"engines.py: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
+def workloads(only):
+    """Names and commands, in the guest's order."""
+    with open(os.path.join(BENCH, "list")) as f:
+        lines = [line.strip().partition(" ") for line in f if line.strip()]
+    known = [name for name, _, _ in lines]
+    for name in only or []:
+        if name not in known:
+            bail(f"no workload '{name}' (there are: {' '.join(known)})")
+    return [(name, command) for name, _, command in lines if not only or name in only]
+
+
+def shell(folder, work, command):
+    """Runs a command with the guest's programs on the host."""
+    programs = os.path.join(folder, "bin")
+    busybox = os.path.join(programs, "busybox")
+    # The shell of busybox runs its own applets before it looks at PATH.
+    environment = {"PATH": f"{programs}:/nowhere", "LC_ALL": "C"}
+    return subprocess.Popen([busybox, "sh", "-e", "-c", command], cwd=work, env=environment,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def native(folder, work, list_of_workloads):
+    """CPU seconds of each workload on the host, with all its children."""
+    if shell(folder, work, f". {shlex.quote(os.path.join(BENCH, 'setup'))}").wait() != 0:
+        raise side.Failed("the data could not be made")
+    jobs = {}
+    for name, command in list_of_workloads:
+        process = shell(folder, work, command)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise side.Failed(f"{name}: exit status {process.returncode}")
+        jobs[name] = usage.ru_utime + usage.ru_stime
+    return {"jobs": jobs}
+
+
+def one_round(a, todo, folder, list_of_workloads, failed):
+    """One run of each mode; what it took."""
+    results = {}
+    for name, command, leaves, needs in [(NATIVE, None, None, None)] + todo:
+        if needs and needs not in results:
+            failed.setdefault(name, "its record failed")
+            continue
+        print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+        if leaves and os.path.exists(leaves):
+            os.remove(leaves)
+        try:
+            if name == NATIVE:
+                with tempfile.TemporaryDirectory(prefix="engines-native-") as work:
+                    r = native(folder, work, list_of_workloads)
+            else:
+                r = side.run(command, a.timeout)
+                missing = [w for w, _ in list_of_workloads if w not in r["jobs"]]
+                if missing:
+                    raise side.Failed(f"no figures for {' '.join(missing)}")
+                r["jobs"]["boot"] = r["boot cpu"]
+        except (side.Failed, OSError) as e:
+            failed[name] = str(e)
+            print(f"failed: {e}", file=sys.stderr)
+            continue
+        results[name] = r["jobs"]
+        print(f"{sum(r['jobs'].values()):.2f} CPU s", file=sys.stderr)
+    return results
+
+
+def ratio(rounds, job, over, under):
+    """The median of a ratio of two modes, round by round."""
+    values = []
+    for r in rounds:
+        x, y = r.get(over, {}).get(job), r.get(under, {}).get(job)
+        if x is not None and y:
+            values.append(x / y)
+    return statistics.median(values) if values else None
+
+
+def tables(rounds, modes, jobs, engines):
+    """Seconds, then ratios, in Markdown."""
+    show = lambda v, form: "" if v is None else format(v, form)
+    lines = ["| CPU s | " + " | ".join(modes) + " |", "|---|" + "---:|" * len(modes)]
+    for job in jobs:
+        cells = []
+        for mode in modes:
+            values = [r[mode][job] for r in rounds if job in r.get(mode, {})]
+            cells.append(show(statistics.median(values) if values else None, ".2f"))
+        lines.append(f"| {job} | " + " | ".join(cells) + " |")
+    for engine in engines:
+        columns = [f"{AGAINST[m]} / {m}" for m in AGAINST] + [f"{m} / native" for m in AGAINST]
+        columns += ["record / run", "replay / record"]
+        lines += ["", f"| {engine} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+        name = lambda mode: f"DejaVM {mode}, {engine}"
+        for job in jobs:
+            values = [ratio(rounds, job, AGAINST[m], name(m)) for m in AGAINST]
+            values += [ratio(rounds, job, name(m), NATIVE) for m in AGAINST]
+            values += [ratio(rounds, job, name("record"), name("run")),
+                       ratio(rounds, job, name("replay"), name("record"))]
+            lines.append(f"| {job} | " + " | ".join(show(v, ".2f") for v in values) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds (default 3)")
+    p.add_argument("--only", action="append", metavar="NAME", help="only this workload, may be repeated")
+    p.add_argument("--quick", action="store_true", help="the integer workload, one round")
+    p.add_argument("--modes", action="append", metavar="TEXT", help="only modes whose name has this, may be repeated")
+    p.add_argument("--engine", action="append", metavar="E", help="engine of DejaVM, may be repeated (default jit)")
+    p.add_argument("--cpu", help="CPU model (default qemu64)")
+    p.add_argument("--memory", type=int, default=512, metavar="MIB")
+    p.add_argument("--dejavm", default=os.path.join(ROOT, "target", "release", "dejavm"), metavar="PATH")
+    p.add_argument("--images", default=os.path.join(ROOT, "guests", "build"), metavar="DIR")
+    p.add_argument("--timeout", type=float, default=1800, metavar="S", help="for one boot (default 1800)")
+    p.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    p.add_argument("--json", metavar="FILE", help="write every round's figures there")
+    a = p.parse_args()
+    a.engine = a.engine or ["jit"]
+    if a.quick:
+        a.rounds, a.only = 1, a.only or ["integer"]
+    if a.rounds < 1:
+        bail("--rounds must be at least 1")
+    folder = os.path.join(a.images, "bench")
+    for f in ("vmlinuz", "initrd.img", "bin/busybox"):
+        if not os.path.exists(os.path.join(folder, f)):
+            bail(f"{os.path.join(folder, f)} is missing; run guests/build.sh bench")
+    chosen = workloads(a.only)
+    # What side-by-side.py's list of modes asks for.
+    a.guest, a.run = "amd64", "bench"
+    if a.only:
+        a.run += " dejavm.bench=" + ",".join(name for name, _ in chosen)
+    a.only = a.modes
+    rounds, failed = [], {}
+    with tempfile.TemporaryDirectory(prefix="engines-") as work:
+        todo = side.modes(a, folder, work)
+        for n in range(a.rounds):
+            print(f"round {n + 1} of {a.rounds}: ", end="", file=sys.stderr)
+            rounds.append(one_round(a, todo, folder, chosen, failed))
+    modes = [NATIVE] + [m[0] for m in todo]
+    jobs = (["boot"] if any(m != NATIVE for m in modes) else []) + [name for name, _ in chosen]
+    version = ""
+    if qemu := shutil.which(side.GUESTS[a.guest][0]):
+        version = "; " + subprocess.run([qemu, "--version"], capture_output=True, text=True).stdout.split("\n")[0]
+    note = (f"Guest amd64, {a.memory} MiB, CPU {a.cpu or side.GUESTS[a.guest][1]}, medians of {a.rounds}.\n"
+            f"Host: {os.cpu_count()} CPUs, {platform.machine()}{version}.")
+    text = f"{note}\n\n{tables(rounds, modes, jobs, a.engine)}"
+    for name, why in failed.items():
+        text += f"\n\n{name} failed: {why}"
+    print(text)
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump({"rounds": rounds, "failed": failed}, f, indent=1)
+    if a.write:
+        side.put(os.path.join(ROOT, "docs", "performance.md"), "engines", text)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
