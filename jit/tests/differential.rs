@@ -98,12 +98,15 @@ fn machine(long: bool, r: &mut Random) -> (Cpu, Memory) {
         cpu.cr3 = TABLES;
         cpu.cr4 = cr4::PAE | cr4::OSFXSR;
         cpu.msrs.efer = efer::LME | efer::LMA;
-        cpu.segs[usize::from(seg::GS)].base = DATA + 0x800;
     } else {
         cpu.cr0 = cr0::PE | cr0::ET;
         cpu.cr4 = cr4::OSFXSR;
     }
     cpu.segs[usize::from(seg::CS)] = Segment { selector: 8, rights: code, base: 0, limit: u32::MAX };
+    cpu.segs[usize::from(seg::GS)].base = DATA + 0x800;
+    if !long && r.one_in(2) {
+        cpu.segs[usize::from(seg::FS)].limit = DATA as u32 + 0x7f2;
+    }
     let flat_code: u64 = if long { 0x00af_9b00_0000_ffff } else { 0x00cf_9b00_0000_ffff };
     put(&mut mem, GDT + 8, &flat_code.to_le_bytes());
     put(&mut mem, GDT + 16, &0x00cf_9300_0000_ffffu64.to_le_bytes());
@@ -184,7 +187,7 @@ fn instruction(r: &mut Random, long: bool) -> Option<Vec<u8>> {
     if r.one_in(10) {
         b.push(*[0xf2, 0xf3, 0xf3].get(r.below(3) as usize)?);
     }
-    if r.one_in(30) {
+    if r.one_in(16) {
         b.push(*[0x64, 0x65, 0x65, 0x67, 0x2e, 0xf0].get(r.below(6) as usize)?);
     }
     if long && r.below(3) != 0 {

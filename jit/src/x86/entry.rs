@@ -68,6 +68,7 @@ fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.tlb = ex.tlb.space() as u64;
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
+    ctx.plain = [seg::FS, seg::GS].map(|s| super::plain(ex.cpu.seg(s)));
     let usable = ex.cpu.cr0 & (cr0::EM | cr0::TS) == 0 && ex.cpu.cr4 & cr4::OSFXSR != 0;
     ctx.fp = if usable { sse::USABLE } else { sse::UNUSABLE };
     ctx.mxcsr = ex.cpu.mxcsr;

@@ -87,10 +87,10 @@ fn count(ins: &Instruction, op: &Op) -> u8 {
     op.imm as u8 & if operand_bytes(ins, 0) == 8 { 63 } else { 31 }
 }
 
-/// True when the memory operand's address is computed inline. Outside of 64-bit mode only the
-/// segments that are flat there can be.
+/// True when the memory operand's address is computed inline. Outside of 64-bit mode code segments
+/// are not: they may not be readable.
 pub fn simple_address(op: &Op, long: bool) -> bool {
-    op.addrsize != 2 && (long || matches!(op.seg, seg::ES | seg::SS | seg::DS))
+    op.addrsize != 2 && (long || op.seg != seg::CS)
 }
 
 /// How `ins` is compiled, or `None` when it is handed to the interpreter.

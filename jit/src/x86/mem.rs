@@ -84,20 +84,33 @@ impl Compiler<'_> {
 
     /// RDX = where the memory operand of `size` bytes lies in the host. Clobbers RAX, RCX, EFLAGS.
     pub fn operand(&mut self, op: &Op, next: u64, size: u8, access: Access) {
-        self.linear(op, next);
+        self.linear(op, next, size);
         self.translate(size, access);
     }
 
     /// RAX = the linear address of the memory operand. Clobbers RCX and EFLAGS.
-    pub fn linear(&mut self, op: &Op, next: u64) {
+    pub fn linear(&mut self, op: &Op, next: u64, size: u8) {
         self.effective(op, next);
+        let (base, plain) = match op.seg {
+            seg::FS => (regs::FS_BASE, regs::PLAIN),
+            seg::GS => (regs::GS_BASE, regs::PLAIN + 1),
+            _ => return,
+        };
         if self.long {
-            match op.seg {
-                seg::FS => dynasm!(self.asm ; .arch x64 ; add rax, [rbp + regs::FS_BASE]),
-                seg::GS => dynasm!(self.asm ; .arch x64 ; add rax, [rbp + regs::GS_BASE]),
-                _ => {}
-            }
+            dynasm!(self.asm ; .arch x64 ; add rax, [rbp + base]);
+            return;
         }
+        // The other segments are flat; of these two only the base may differ. An operand that
+        // wraps around 4 GiB is beyond the limit.
+        let slow = self.slow();
+        dynasm!(self.asm
+            ; .arch x64
+            ; cmp BYTE [rbp + plain], 0
+            ; je =>slow
+            ; cmp eax, -i32::from(size)
+            ; ja =>slow
+            ; add eax, [rbp + base]
+        );
     }
 
     /// RDX = where the `size` bytes at linear address RAX lie in the host. Clobbers RCX, EFLAGS.

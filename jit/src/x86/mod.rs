@@ -20,7 +20,7 @@ use block::{Code as HostCode, OpInfo, Shared, Source, exit};
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::x86::cache::{Cache, block_key};
 use dejavm_interp::x86::interpreter::{Blocks, Code, Driver, Interpreted, Ran};
-use dejavm_interp::x86::regs::{Cpu, right, seg};
+use dejavm_interp::x86::regs::{Cpu, Segment, right, seg};
 use dejavm_interp::x86::tlb::{Access, Tlb};
 use dejavm_interp::x86::{Exec, Flow};
 use links::Targets;
@@ -128,6 +128,12 @@ impl std::fmt::Debug for Compiled {
     }
 }
 
+/// True for a writable data segment whose limit is 4 GiB.
+fn plain(s: &Segment) -> bool {
+    let plain = right::P | right::S | right::RW;
+    s.limit == u32::MAX && s.rights & (plain | right::CODE | right::DC) == plain
+}
+
 /// `Some(true)` in 64-bit mode, `Some(false)` in 32-bit code with flat segments; other code is not
 /// compiled.
 fn mode(cpu: &Cpu) -> Option<bool> {
@@ -135,11 +141,7 @@ fn mode(cpu: &Cpu) -> Option<bool> {
         return Some(true);
     }
     let cs = cpu.seg(seg::CS);
-    let flat = |s: u8| {
-        let s = cpu.seg(s);
-        let plain = right::P | right::S | right::RW;
-        s.base == 0 && s.limit == u32::MAX && s.rights & (plain | right::CODE | right::DC) == plain
-    };
+    let flat = |s: u8| cpu.seg(s).base == 0 && plain(cpu.seg(s));
     let ok = cs.rights & right::DB != 0
         && cs.base == 0
         && cs.limit == u32::MAX

@@ -61,6 +61,8 @@ pub struct Ctx {
     pub fs_base: u64,
     /// Base of GS.
     pub gs_base: u64,
+    /// FS and GS are writable data segments without a limit below 4 GiB (32-bit code asks).
+    pub plain: [bool; 2],
     /// The cache of indirect branches' targets.
     pub jumps: u64,
     /// A value kept over an access to memory.
@@ -106,6 +108,7 @@ field! {
     MEMORY: memory,
     FS_BASE: fs_base,
     GS_BASE: gs_base,
+    PLAIN: plain,
     JUMPS: jumps,
     TEMP: temp,
     BUDGET: budget,

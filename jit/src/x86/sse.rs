@@ -269,7 +269,7 @@ impl Compiler<'_> {
         use Mnemonic::{Movdqu, Movupd, Movups};
         let size = s.ins.memory_size().size() as u8;
         let aligned = size == 16 && !matches!(s.ins.mnemonic(), Movups | Movupd | Movdqu);
-        self.linear(&s.op, s.next);
+        self.linear(&s.op, s.next, size);
         if aligned {
             let slow = self.slow();
             dynasm!(self.asm ; .arch x64 ; test al, 15 ; jnz =>slow);
