@@ -115,6 +115,7 @@ def main():
                 continue
             start = time.monotonic()
             try:
+                forget()
                 function()
                 print(f"PASS {name} {time.monotonic() - start:.2f} s", flush=True)
             except (AssertionError, gdb.error, TypeError, KeyError, IndexError, AttributeError) as e:

@@ -12,10 +12,11 @@ import gdb  # noqa: E402
 from drive import check, forget, hit, hits, instruction, main, number, pc, registers, rewind, run, same, seek, test, when  # noqa: E402
 
 FUNCTIONS = os.environ["FUNCTIONS"].split()
+WIDE = "x86-64" in run("show architecture")
 
 
 def address(name):
-    return number(f"(long) &{name}")
+    return number(f"(unsigned long) &{name}")
 
 
 def jiffies():
@@ -39,8 +40,10 @@ def symbol():
 @test
 def the_kernel_is_there():
     seek(os.environ["PLACE"])
-    banner = run("print (char *) linux_banner") if "linux_banner" in run("info variables ^linux_banner$") else ""
-    check(not banner or "Linux version 6.1" in banner, banner)
+    # i386's kernel has no names of variables.
+    if WIDE:
+        banner = gdb.parse_and_eval("(char *) &linux_banner").string(length=17)
+        same(banner, "Linux version 6.1", "the kernel's name")
     check(pc() >= address("_stext"), f"the kernel runs: {pc():#x}")
     check(number("$cr0") & 0x80000001 == 0x80000001, "paging is on")
 
@@ -120,7 +123,6 @@ def nothing_to_find():
     run(f"break *{address('panic')}")
     run("reverse-continue")
     same((when(), hit()), (0, None), "the start")
-    forget()
 
 
 main()
