@@ -234,6 +234,8 @@ mod tests {
         drop(UnixListener::bind(&path).unwrap());
         let first = Listener::bind(&address).unwrap();
         assert_eq!(Listener::bind(&address).unwrap_err().kind(), ErrorKind::AddrInUse);
+        // The second asked whether somebody listens, and went.
+        drop(first.poll().unwrap());
         assert!(first.poll().unwrap().is_none());
         let client = UnixStream::connect(&path).unwrap();
         let server = first.poll().unwrap().unwrap();

@@ -321,7 +321,7 @@ mod tests {
             .collect();
         let mut payloads = put_pages(&pages);
         assert!(payloads.len() > 1);
-        let state: Vec<u8> = (0..3_000_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+        let state: Vec<u8> = (0..750u64).flat_map(|i| page(3 * i)).collect();
         let moment = put_moment(1 << 40, 5, 99, &[0, 1, 1000], &state);
         assert!(moment.len() > 1);
         payloads.extend(moment);

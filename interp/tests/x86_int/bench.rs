@@ -1,6 +1,6 @@
 //! A CPU with a little memory, to execute snippets on.
 
-use dejavm_interp::engine::{Clock, Engine, Exit};
+use dejavm_interp::engine::{Clock, Control, Engine, Exit};
 use dejavm_interp::mem::{Memory, PAGE_SIZE, Region};
 use dejavm_interp::probe::Probes;
 use dejavm_interp::x86::decode::{Decoded, decode};

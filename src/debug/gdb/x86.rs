@@ -242,7 +242,9 @@ impl Layout {
             SYSTEM_FLAGS.iter().for_each(|flags| d.flags(flags));
             for register in inspect::registers() {
                 let shown = d.registers.iter().any(|r| r.source() == register.name);
-                let long_only = matches!(register.group, Group::General | Group::Vector);
+                // The selectors of LDTR and TR are in no feature of gdb's.
+                let named = !matches!(register.name, "ldtr" | "tr");
+                let long_only = named && matches!(register.group, Group::General | Group::Vector);
                 if !shown && !long_only {
                     d.system(register);
                 }
