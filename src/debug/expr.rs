@@ -24,13 +24,16 @@ impl Place {
     }
 }
 
+/// Gives a register's value by its name.
+pub type Registers<'a> = &'a dyn Fn(&str) -> Option<u64>;
+
 /// What names in an expression mean.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     /// Symbols.
     pub symbols: &'a Symbols,
     /// Registers, for `$name`; none where no moment is meant.
-    pub register: Option<&'a dyn Fn(&str) -> Option<u64>>,
+    pub register: Option<Registers<'a>>,
 }
 
 /// A decimal or, with `0x`, hexadecimal number; `_` may stand between digits.

@@ -140,7 +140,9 @@ pub fn lines(from: impl Read + Send + 'static, stop: Stop) -> Receiver<String> {
             };
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end_matches(['\n', '\r']);
-            if !(ended && text.is_empty()) && sender.send(text.to_owned()).is_err() || ended {
+            let silent = ended && text.is_empty();
+            let gone = !silent && sender.send(text.to_owned()).is_err();
+            if gone || ended {
                 return;
             }
         }

@@ -4,7 +4,7 @@ use super::Moment;
 use super::error::LogError;
 use super::frame::{Chain, FRAME_HEADER, Frame, Frames, Kind, MAX_PAYLOAD, Next};
 use super::record::{Checkpoint, Coder, EndReason, Record};
-use super::saved::{Backing, Builder, Saved};
+use super::saved::{Backing, Builder, Malformed, Saved};
 use super::varint::{self, Cursor};
 use crate::machine::config::{MachineConfig, SEMANTICS};
 use serde::{Deserialize, Serialize};
@@ -320,7 +320,7 @@ fn take_snapshot(builder: &mut Builder, frame: &Frame, records: usize, saved: &m
             good
         }
         Ok(None) => true,
-        Err(()) => false,
+        Err(Malformed) => false,
     }
 }
 

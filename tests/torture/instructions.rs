@@ -143,7 +143,7 @@ fn class(code: Code) -> Option<usize> {
     }
     let port = matches!(m, Mnemonic::In | Mnemonic::Out | Mnemonic::Insb | Mnemonic::Insd | Mnemonic::Insw)
         || matches!(m, Mnemonic::Outsb | Mnemonic::Outsd | Mnemonic::Outsw);
-    let segment = op.op_kinds().iter().any(|k| *k == OpCodeOperandKind::seg_reg)
+    let segment = op.op_kinds().contains(&OpCodeOperandKind::seg_reg)
         || matches!(m, Mnemonic::Lds | Mnemonic::Les | Mnemonic::Lfs | Mnemonic::Lgs | Mnemonic::Lss)
         || matches!(m, Mnemonic::Pop) && op.instruction_string().len() == 6;
     if port || segment {

@@ -77,7 +77,7 @@ impl<'a, 'b, B: Board, W: Write> Running<'a, 'b, B, W> {
 
     fn exited(&self) -> Stopped {
         match &self.ended {
-            Some(Ok(EndReason::Exit(code))) => Stopped::Exited(u8::try_from(*code).unwrap_or(1)),
+            Some(Ok(EndReason::Exit(code))) => Stopped::Exited(*code),
             Some(Ok(EndReason::Unimplemented(_)) | Err(_)) => Stopped::Exited(1),
             _ => Stopped::Exited(0),
         }

@@ -181,9 +181,9 @@ impl Question<'_> {
         control: &mut dyn Control,
         show: &mut dyn FnMut(&Row) -> bool,
     ) -> Result<Found, QueryError> {
-        let mut found = Found::default();
         // Going there plants the snapshots that the search starts from.
-        found.cancelled = timeline.seek(self.to, control)? == Why::Cancelled;
+        let cancelled = timeline.seek(self.to, control)? == Why::Cancelled;
+        let mut found = Found { cancelled, ..Found::default() };
         let mut end = self.to;
         while !found.cancelled && found.rows < self.limit {
             let last = match timeline.last_match(&self.condition, self.from, end, control)? {
