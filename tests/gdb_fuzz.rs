@@ -104,15 +104,6 @@ impl Client {
         self.answer()
     }
 
-    /// Moves and waits for the stop; text for the user is passed over.
-    fn go(&mut self, body: &[u8]) -> Vec<u8> {
-        let mut answer = self.ask(body);
-        while answer.starts_with(b"O") {
-            answer = self.answer();
-        }
-        answer
-    }
-
     /// A monitor command's text.
     fn monitor(&mut self, command: &str) -> String {
         let mut answer = self.ask(format!("qRcmd,{}", hex(command.as_bytes())).as_bytes());
@@ -379,87 +370,4 @@ fn moments_survive_any_packets() {
         let after = moments(&mut Client::polite(&server));
         assert!(before == after, "seed {seed}: a moment is not what it was");
     }
-}
-
-/// Storms with writes, which leave the recording: the stub goes on, and the file is untouched.
-#[test]
-fn writes_branch_whatever_is_sent() {
-    let guest = Guest::new("gdb-fuzz-write");
-    let file = std::fs::read(&guest.recording).unwrap();
-    let before = moments(&mut Client::polite(&guest.server()));
-    for seed in seeds() {
-        let mut server = guest.server();
-        let mut client = Client::new(&server);
-        let stayed = storm(&mut client, seed, true);
-        assert!(server.running(), "seed {seed}: the stub has ended: {}", server.end());
-        assert!(stayed, "seed {seed}: the stub closed the connection");
-        drop(client);
-        let mut client = Client::polite(&server);
-        let here = client.when();
-        let stopped = client.go(b"vCont;s:p1.1");
-        assert!(stopped.starts_with(b"T05"), "seed {seed}: {}", stopped.escape_ascii());
-        let end = stopped.windows(9).any(|w| w == b"replaylog");
-        assert_eq!(client.when(), if end { here } else { here + 1 }, "seed {seed}");
-    }
-    assert!(file == std::fs::read(&guest.recording).unwrap(), "a write reached the recording");
-    let after = moments(&mut Client::polite(&guest.server()));
-    assert!(before == after, "the recording's moments are not what they were");
-}
-
-/// Peers that go away in the middle of a packet, of an answer, of a run.
-#[test]
-fn peers_that_go_away() {
-    let guest = Guest::new("gdb-fuzz-gone");
-    let mut server = guest.server();
-    let before = moments(&mut Client::polite(&server));
-    for bytes in [&b""[..], b"$", b"$m1000", b"$g#6", b"+$g#67", b"\x03", b"$c#63", b"$bc#c5", b"$?#3f$?#3f"]
-    {
-        let mut client = Client::new(&server);
-        client.send(bytes);
-        drop(client);
-        assert!(server.running(), "after {}: {}", bytes.escape_ascii(), server.end());
-    }
-    // Much that is no packet at all, and a packet that has no end.
-    let mut client = Client::new(&server);
-    let junk: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    client.send(&junk);
-    drop(client);
-    let mut client = Client::new(&server);
-    client.send(&[&b"$m"[..], &vec![b'0'; 1 << 20]].concat());
-    drop(client);
-    let after = moments(&mut Client::polite(&server));
-    assert!(server.running() && before == after, "{}", server.end());
-}
-
-/// Ctrl-C, and a peer that goes away, while a branch runs in an endless loop.
-#[test]
-fn an_endless_run_is_stopped() {
-    let guest = Guest::new("gdb-fuzz-endless");
-    let server = guest.server();
-    let mut client = Client::polite(&server);
-    client.monitor("seek 100000");
-    // RIP is the first of the registers that a stop reports, number 16 in gdb's order: 16 times 8 bytes on.
-    let registers = client.go(b"g");
-    let digits = std::str::from_utf8(&registers[256..272]).unwrap();
-    let pc = u64::from_str_radix(digits, 16).unwrap().swap_bytes();
-    // JMP to itself, and no interrupts.
-    assert_eq!(client.go(format!("M{pc:x},3:faebfe").as_bytes()), b"OK");
-    for _ in 0..3 {
-        assert!(client.send(&frame(b"vCont;c")));
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(client.send(&[CTRL_C]));
-        let mut stopped = client.answer();
-        while stopped.starts_with(b"O") {
-            stopped = client.answer();
-        }
-        assert!(stopped.starts_with(b"T02"), "{}", stopped.escape_ascii());
-    }
-    assert!(client.send(&frame(b"vCont;c")));
-    std::thread::sleep(Duration::from_millis(50));
-    drop(client);
-    let mut client = Client::polite(&server);
-    let here = client.when();
-    assert!(here > 100_000);
-    assert!(client.go(b"bs").starts_with(b"T05"));
-    assert_eq!(client.when(), here - 1);
 }

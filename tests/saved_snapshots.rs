@@ -48,7 +48,7 @@ fn toy(c: &MachineConfig) -> Machine<Toy> {
 
 fn toy_session(seed: u64, every: u64) -> Vec<u8> {
     let c = config("busy=3000 clock say");
-    let mut script = Script::new(seed, seed % 2 == 0, 60);
+    let mut script = Script::new(seed, seed.is_multiple_of(2), 60);
     // It is to last to the limit.
     script.rate = 25;
     record(&c, toy(&c), SPACING, script, 1_500_000, every)
