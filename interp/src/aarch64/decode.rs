@@ -16,9 +16,16 @@ type Make = fn(u32) -> Option<(Handler, u64)>;
 pub struct Row {
     /// The manual's name.
     pub name: &'static str,
-    mask: u32,
-    value: u32,
+    /// Bits that the pattern fixes.
+    pub mask: u32,
+    /// Their values.
+    pub value: u32,
     make: Make,
+}
+
+/// The table's rows.
+pub fn rows() -> &'static [Row] {
+    TABLE
 }
 
 const fn row(name: &'static str, pattern: &str, make: Make) -> Row {

@@ -1,4 +1,7 @@
 //! Loads and stores (C4.1.96).
+//!
+//! Write-back to a register that is also loaded is CONSTRAINED UNPREDICTABLE (K1.2.16): the address wins. A
+//! stored register that is the base is stored as it was before.
 
 use super::exec::{Exec, Flow, Trap};
 use super::int::extended;
@@ -86,7 +89,7 @@ pub fn post<const VECTOR: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sp(op.rn)?;
     let base = ex.xsp(op.rn);
     transfer::<VECTOR>(ex, op, base)?;
-    write_back::<VECTOR>(ex, op, base.wrapping_add(op.imm));
+    ex.set_xsp(op.rn, base.wrapping_add(op.imm));
     Ok(Flow::Next)
 }
 
@@ -96,18 +99,8 @@ pub fn pre<const VECTOR: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sp(op.rn)?;
     let va = ex.xsp(op.rn).wrapping_add(op.imm);
     transfer::<VECTOR>(ex, op, va)?;
-    write_back::<VECTOR>(ex, op, va);
+    ex.set_xsp(op.rn, va);
     Ok(Flow::Next)
-}
-
-/// Write-back to a register that is also loaded is CONSTRAINED UNPREDICTABLE (K1.2.16): the loaded
-/// value wins. A stored register that is the base is stored as it was before.
-#[inline(always)]
-fn write_back<const VECTOR: bool>(ex: &mut Exec<'_>, op: &Op, v: u64) {
-    let loads = op.bits(23, 22) != 0;
-    if VECTOR || !loads || op.rd != op.rn || op.rn == 31 {
-        ex.set_xsp(op.rn, v);
-    }
 }
 
 /// Register offset.
@@ -192,8 +185,7 @@ pub fn pair<const VECTOR: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
             ex.store_pair(va, size, x, y)?;
         }
     }
-    let clash = !VECTOR && load && op.rn != 31 && (op.rn == op.rd || op.rn == op.ra);
-    if mode & 1 != 0 && !clash {
+    if mode & 1 != 0 {
         ex.set_xsp(op.rn, moved);
     }
     Ok(Flow::Next)
