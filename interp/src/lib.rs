@@ -5,6 +5,7 @@
 //! reached through the [`engine::Bus`] that the caller hands in.
 #![forbid(unsafe_code)]
 
+pub mod aarch64;
 pub mod engine;
 pub mod mem;
 pub mod probe;

@@ -6,6 +6,7 @@
 //! with its error code and address. What the manuals leave undefined ([`undefined`]) is counted
 //! apart. A case is a function of its seed and number alone.
 
+pub mod aarch64;
 pub mod compare;
 pub mod forms;
 pub mod generate;

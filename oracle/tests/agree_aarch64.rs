@@ -1,0 +1,73 @@
+//! The interpreter agrees with qemu-aarch64 on random user-level instructions.
+
+use dejavm_oracle::aarch64::case::{case, table};
+use dejavm_oracle::aarch64::known::excused;
+use dejavm_oracle::aarch64::peer::{self, Peer};
+use dejavm_oracle::aarch64::subject::Subject;
+use std::collections::BTreeMap;
+
+const SEED: u64 = 20_261_124;
+/// Cases whose answers fit a pipe.
+const BATCH: u64 = 32;
+
+#[test]
+fn interpreter_agrees_with_qemu() {
+    let cases: u64 = std::env::var("DEJAVM_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(100_000);
+    let folder = std::env::temp_dir().join(format!("dejavm-a64-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let started = peer::build(&folder).and_then(|harness| Peer::start(&harness));
+    let mut peer = match started {
+        Ok(peer) => peer,
+        Err(reason) => {
+            assert!(std::env::var_os("CI").is_none(), "{reason}");
+            eprintln!("not run: {reason}");
+            return;
+        }
+    };
+    let mut subject = Subject::new().unwrap();
+    let table = table();
+    let mut reached: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
+    let mut examples = Vec::new();
+    for first in (0..cases).step_by(BATCH as usize) {
+        let batch: Vec<_> = (first..cases.min(first + BATCH)).map(|n| case(&table, SEED, n)).collect();
+        let answers = peer.run(&batch).expect("the harness lives");
+        for (i, (case, theirs)) in batch.iter().zip(&answers).enumerate() {
+            let counts = reached.entry(case.row).or_default();
+            let Ok(ours) = subject.run(case) else {
+                counts[2] += 1;
+                continue;
+            };
+            counts[0] += 1;
+            if ours == *theirs {
+                continue;
+            }
+            if excused(case, theirs, &ours).is_some() {
+                counts[3] += 1;
+                continue;
+            }
+            counts[1] += 1;
+            if counts[1] <= 2 {
+                let mut text = format!("case {} {}: {:08x}", first + i as u64, case.row, case.word);
+                if (ours.signal, ours.pc) != (theirs.signal, theirs.pc) {
+                    text += &format!(
+                        "\n  signal, pc: {} {:#x}, peer {} {:#x}",
+                        ours.signal, ours.pc, theirs.signal, theirs.pc
+                    );
+                }
+                for d in ours.state.differences(&theirs.state).iter().take(6) {
+                    text += &format!("\n  {d}");
+                }
+                examples.push(text);
+            }
+        }
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let failed: u64 = reached.values().map(|c| c[1]).sum();
+    let run: u64 = reached.values().map(|c| c[0]).sum();
+    let excused: u64 = reached.values().map(|c| c[3]).sum();
+    eprintln!("{run} cases, {} rows of {}, {excused} excused", reached.len(), table.len());
+    for (row, [_, _, n, _]) in reached.iter().filter(|r| r.1[2] > 0) {
+        eprintln!("not implemented: {row}: {n}");
+    }
+    assert_eq!(failed, 0, "{}", examples.join("\n"));
+}
