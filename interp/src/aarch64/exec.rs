@@ -124,7 +124,11 @@ impl Exec<'_> {
     pub fn event(&mut self, what: What) {
         if self.probes.active() {
             let At { icount, cpu } = self.at();
-            self.probes.event(icount, cpu, self.pc, what);
+            let watched = match what {
+                What::Mmio { addr, size, write, .. } => self.mem.watched_on_bus(addr, size, write),
+                _ => false,
+            };
+            self.probes.event(icount, cpu, self.pc, what, watched);
             self.attention |= self.probes.full();
         }
     }
