@@ -10,6 +10,8 @@ use dejavm_interp::mem::{Memory, PhysAddr};
 pub enum Core<'a> {
     /// An x86 CPU.
     X86(&'a mut dejavm_interp::x86::Cpu),
+    /// A 64-bit ARM CPU. Its registers have no names here yet.
+    A64(&'a mut dejavm_interp::aarch64::Cpu),
     /// No CPU of any architecture: a board for tests.
     None,
 }
@@ -19,7 +21,7 @@ impl Core<'_> {
     pub fn get(&self, name: &str) -> Option<u128> {
         match self {
             Self::X86(cpu) => cpu.register(name),
-            Self::None => None,
+            Self::A64(_) | Self::None => None,
         }
     }
 
@@ -28,7 +30,7 @@ impl Core<'_> {
     pub fn set(&mut self, name: &str, value: u128) -> bool {
         match self {
             Self::X86(cpu) => cpu.set_register(name, value),
-            Self::None => false,
+            Self::A64(_) | Self::None => false,
         }
     }
 }

@@ -206,7 +206,7 @@ impl Core<'_> {
     fn names(&self) -> Vec<String> {
         match self {
             Self::X86(_) => dejavm_interp::x86::inspect::registers().map(|r| r.name.to_owned()).collect(),
-            Self::None => vec!["no registers".to_owned()],
+            Self::A64(_) | Self::None => vec!["no registers with names".to_owned()],
         }
     }
 
@@ -214,7 +214,7 @@ impl Core<'_> {
     fn width(&self, name: &str) -> Option<u32> {
         match self {
             Self::X86(_) => dejavm_interp::x86::inspect::registers().find(|r| r.name == name).map(|r| r.bits),
-            Self::None => None,
+            Self::A64(_) | Self::None => None,
         }
     }
 }

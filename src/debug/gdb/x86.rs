@@ -26,7 +26,7 @@ impl Register {
     pub fn get(&self, core: &Core<'_>) -> Option<Vec<u8>> {
         match core {
             Core::X86(cpu) => Some(self.register.get(cpu).to_le_bytes()[..self.bytes].to_vec()),
-            Core::None => None,
+            Core::A64(_) | Core::None => None,
         }
     }
 }
