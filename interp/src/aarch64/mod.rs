@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod branch;
+pub mod debug;
 pub mod decode;
 pub mod exception;
 pub mod exec;
