@@ -10,6 +10,7 @@ pub mod debug;
 pub mod decode;
 pub mod exception;
 pub mod exec;
+pub mod inspect;
 pub mod int;
 pub mod interpreter;
 pub mod ldst;
