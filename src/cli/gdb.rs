@@ -39,9 +39,6 @@ pub fn listen(addr: &str) -> Result<Listener, String> {
 
 /// Says where a debugger is waited for, and serves it.
 pub fn debug<S: Debugged>(listener: &Listener, session: &mut S, arch: Arch) -> Result<Left, String> {
-    if arch == Arch::Aarch64 {
-        return Err(format!("--gdb: not available for {arch} in this version"));
-    }
     let name = listener.name();
     eprintln!("dejavm: gdb: listening on {name}; in gdb: target remote {name}");
     serve(listener, session, arch).map_err(|e| format!("--gdb: {}", plain(&e)))
