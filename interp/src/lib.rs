@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod aarch64;
+mod crypto;
 pub mod engine;
 pub mod mem;
+pub mod pack;
 pub mod probe;
 pub mod softfloat;
 pub mod x86;
