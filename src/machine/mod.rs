@@ -3,6 +3,7 @@
 pub mod board;
 pub mod build;
 pub mod config;
+pub mod cpu;
 pub mod events;
 pub mod fault;
 pub mod loader;

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod branch;
 mod crypto;
+pub mod debug;
 pub mod decode;
 mod decode_fp;
 mod decode_scalar;
@@ -21,6 +22,7 @@ mod fp_convert;
 mod fp_estimate;
 mod fp_ops;
 pub mod int;
+pub mod interpreter;
 pub mod ldst;
 mod ldst_simd;
 pub mod mmu;
@@ -36,5 +38,6 @@ pub mod sysreg;
 pub mod system;
 mod vector;
 
-pub use exec::{A64Bus, Exec, Flow, Trap};
+pub use exec::{A64, A64Bus, Exec, Flow, Trap};
+pub use interpreter::Interpreter;
 pub use regs::Cpu;
