@@ -13,21 +13,29 @@ pub struct Register {
     pub name: &'static str,
     /// Bytes.
     pub bytes: usize,
-    register: inspect::Register,
+    /// The manual's name.
+    source: &'static str,
+    /// `None`: a device keeps it.
+    register: Option<inspect::Register>,
 }
 
 impl Register {
     /// The manual's name.
     pub fn source(&self) -> &'static str {
-        self.register.name
+        self.source
     }
 
-    /// Its bytes, if the board has such a CPU.
+    /// Its bytes, if it is the CPU's own and the board has such a CPU.
     pub fn get(&self, core: &Core<'_>) -> Option<Vec<u8>> {
         match core {
-            Core::X86(cpu) => Some(self.register.get(cpu).to_le_bytes()[..self.bytes].to_vec()),
+            Core::X86(cpu) => Some(self.cut(self.register?.get(cpu))),
             Core::None => None,
         }
+    }
+
+    /// A value in its size.
+    pub fn cut(&self, value: u128) -> Vec<u8> {
+        value.to_le_bytes()[..self.bytes].to_vec()
     }
 }
 
@@ -248,6 +256,10 @@ impl Layout {
                 if !shown && !long_only {
                     d.system(register);
                 }
+                if long && register.name == "cr4" {
+                    // The local APIC keeps it; only 64-bit mode has it (SDM volume 3, 2.5).
+                    d.row("cr8", "cr8", None, 64, "uint64", "system");
+                }
             }
         });
         let Description { registers, mut xml } = d;
@@ -322,10 +334,22 @@ impl Description {
         kind: &str,
         group: &str,
     ) {
+        self.row(name, register.name, Some(register), bits, kind, group);
+    }
+
+    fn row(
+        &mut self,
+        name: &'static str,
+        source: &'static str,
+        register: Option<inspect::Register>,
+        bits: u32,
+        kind: &str,
+        group: &str,
+    ) {
         let _ = write!(self.xml, "<reg name=\"{name}\" bitsize=\"{bits}\" type=\"{kind}\" group=\"{group}\"");
         // Calls that gdb makes into the guest leave what is not the program's alone.
         self.line(if group == "system" { " save-restore=\"no\"/>" } else { "/>" });
-        self.registers.push(Register { name, bytes: bits as usize / 8, register });
+        self.registers.push(Register { name, bytes: bits as usize / 8, source, register });
     }
 
     fn system(&mut self, register: inspect::Register) {
@@ -365,8 +389,10 @@ mod tests {
         assert_eq!(all[40], "xmm0");
         assert_eq!(all[56..60], ["mxcsr", "fs_base", "gs_base", "gdtr_base"]);
         assert_eq!((long.together, long.hot), (59, [16, 7, 6]));
+        assert!(all.contains(&"cr8"));
         let short = Layout::new(Arch::I386);
         let all = names(&short);
+        assert!(!all.contains(&"cr8"));
         assert_eq!(all[..9], ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip"]);
         assert_eq!((short.together, short.hot), (41, [8, 4, 5]));
         for layout in [long, short] {
@@ -388,7 +414,7 @@ mod tests {
             assert!(cpu.set_register(r.name, 0x0102_0304_0506_0708 * (i as u128 % 7 + 1)));
         }
         for layout in [Layout::new(Arch::X86_64), Layout::new(Arch::I386)] {
-            for r in &layout.registers {
+            for r in layout.registers.iter().filter(|r| r.name != "cr8") {
                 let value = cpu.register(r.source()).unwrap().to_le_bytes();
                 assert_eq!(r.get(&Core::X86(&mut cpu)).unwrap(), value[..r.bytes], "{}", r.name);
             }
