@@ -8,7 +8,7 @@ use super::flags::bit;
 use super::mmu::Rights;
 use super::op::{Op, REG_RIP};
 use super::regs::{Activity, Cpu, Shadow, seg};
-use super::tlb::{Access, Tlb};
+use super::tlb::{Access, Size, Tlb};
 use super::trap::Trap;
 use crate::engine::{At, Clock, Control, Engine, Exit, Stop};
 use crate::mem::{Hit, Memory, PAGE_SIZE, Place};
@@ -50,6 +50,8 @@ pub struct Interpreted;
 pub struct Driver<B> {
     /// How code is run.
     pub blocks: B,
+    /// Size of the TLBs, to be set before the first run.
+    pub tlb_size: Size,
     tlbs: Vec<Tlb>,
     /// An empty one that takes a CPU's place while it runs.
     spare: Option<Tlb>,
@@ -101,7 +103,7 @@ impl<B: Blocks> Driver<B> {
 
     fn prepare(&mut self, index: usize, mem: &mut Memory) {
         if self.tlbs.len() <= index {
-            self.tlbs.resize_with(index + 1, Tlb::default);
+            self.tlbs.resize_with(index + 1, || Tlb::with_size(self.tlb_size));
         }
         if self.flush {
             self.flush = false;
