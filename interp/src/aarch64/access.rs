@@ -5,7 +5,7 @@ use super::mmu::{Translation, status};
 use super::regs::sctlr;
 use crate::mem::{PAGE_SIZE, Place, attr};
 use crate::probe::What;
-use crate::x86::tlb::Access;
+use crate::tlb::Access;
 
 impl Exec<'_> {
     /// Loads `size` (1, 2, 4, 8, 16) bytes in the current byte order.

@@ -2,6 +2,7 @@
 
 use super::exec::{Exec, Flow, Trap, class};
 use super::regs::{Activity, psr, sctlr};
+use crate::guest::Boundary;
 use crate::probe::What;
 
 /// Offsets in the vector table (D1.3.1.4).
@@ -34,33 +35,15 @@ const IRQ_VECTOR: u8 = 0x40;
 const FIQ_VECTOR: u8 = 0x41;
 const SERROR_VECTOR: u8 = 0x42;
 
-/// What the boundary did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Boundary {
-    /// Nothing pends: run instructions.
-    Run,
-    /// An interrupt was entered: one step.
-    Entered,
-    /// The CPU is not running.
-    Idle,
-}
-
 impl Exec<'_> {
     /// Takes the highest-priority pending interrupt that is not masked.
     pub fn boundary(&mut self) -> Boundary {
         match self.cpu.activity {
             Activity::Off => return Boundary::Idle,
             Activity::Running => {}
-            Activity::WaitForInterrupt | Activity::WaitForEvent => {
-                // A pending interrupt wakes even when it is masked (D1.6.2).
-                let wakes = self.cpu.irq || self.cpu.fiq || self.cpu.serror;
-                let event =
-                    self.cpu.activity == Activity::WaitForEvent && std::mem::take(&mut self.cpu.event);
-                if !wakes && !event {
-                    return Boundary::Idle;
-                }
-                self.cpu.activity = Activity::Running;
-            }
+            // A pending interrupt wakes even when it is masked (D1.6.2).
+            Activity::WaitForInterrupt if self.cpu.interrupted() => self.cpu.activity = Activity::Running,
+            Activity::WaitForInterrupt => return Boundary::Idle,
         }
         let (hcr, scr) = (self.cpu.sys.hcr, self.cpu.sys.scr);
         let pending = [
@@ -92,7 +75,7 @@ impl Exec<'_> {
             self.event(What::Interrupt { vector: number, software: false });
             return Boundary::Entered;
         }
-        Boundary::Run
+        Boundary::Run(self.cpu.pstate & psr::IL != 0)
     }
 
     /// Takes a synchronous exception; PC is what shall be returned to.
@@ -176,7 +159,7 @@ impl Exec<'_> {
         self.cpu.exclusive = None;
         self.cpu.event = true;
         self.mode_changed();
-        Flow::EventJump
+        Flow::Entered
     }
 
     /// HVC is enabled (D1.3.2).

@@ -8,7 +8,7 @@ use super::int::extended;
 use super::op::Op;
 use super::regs::Exclusive;
 use crate::mem::Place;
-use crate::x86::tlb::Access;
+use crate::tlb::Access;
 
 type Done = Result<Flow, Trap>;
 

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod exception;
 pub mod exec;
 pub mod int;
+pub mod interpreter;
 pub mod ldst;
 pub mod mmu;
 pub mod op;
@@ -17,5 +18,6 @@ pub mod regs;
 pub mod sysreg;
 pub mod system;
 
-pub use exec::{A64Bus, Exec, Flow, Trap};
+pub use exec::{A64, A64Bus, Exec, Flow, Trap};
+pub use interpreter::Interpreter;
 pub use regs::Cpu;

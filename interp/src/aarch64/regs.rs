@@ -50,8 +50,6 @@ pub enum Activity {
     Running,
     /// WFI: waits for an interrupt.
     WaitForInterrupt,
-    /// WFE: waits for an event or an interrupt.
-    WaitForEvent,
     /// Powered off by PSCI.
     Off,
 }
@@ -261,6 +259,11 @@ impl Cpu {
     #[inline(always)]
     fn sp_index(&self) -> usize {
         if self.sp_sel { usize::from(self.el & 3) } else { 0 }
+    }
+
+    /// An interrupt pends, masked or not.
+    pub fn interrupted(&self) -> bool {
+        self.irq || self.fiq || self.serror
     }
 
     /// PSTATE as SPSR shows it.
