@@ -91,6 +91,8 @@ pub struct Site {
 pub struct Code {
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// How many of them come before what lies out of line.
+    pub hot: usize,
     /// The jumps to other blocks.
     pub sites: Vec<Site>,
     /// What it hands to the interpreter, numbered from the `first_info` that was given.
@@ -198,13 +200,14 @@ pub fn compile(
         c.flags.save(c.asm);
         c.chain(last.next);
     }
+    let hot = c.asm.offset().0;
     c.finish_cold();
     dynasm!(c.asm ; .arch x64 ; =>short ; add r15, n as i32 ; mov eax, (u64::from(number) << 8 | exit::BUDGET) as i32);
     c.jump_out(shared.exit);
     let sites = c.finish_sites(first_site);
     let infos = std::mem::take(&mut c.infos);
     let bytes = asm.finalize().ok()?;
-    Some(Code { bytes, sites, infos })
+    Some(Code { bytes, hot, sites, infos })
 }
 
 /// Decodes the block's instructions again, for what the interpreter's form does not tell.
