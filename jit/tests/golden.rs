@@ -22,7 +22,8 @@ const BASE: usize = 0x10_0000;
 const RIP: u64 = 0x40_1000;
 
 /// The code that all blocks share, at addresses of its own.
-const SHARED: Shared = Shared { enter: 0x1000, run_op: 0x2000, exit: 0x3000, indirect: 0x4000, load_sse: 0x5000 };
+const SHARED: Shared =
+    Shared { enter: 0x1000, run_op: 0x2000, exit: 0x3000, indirect: 0x4000, load_sse: 0x5000 };
 const NAMES: [(u64, &str); 5] =
     [(0x1000, "enter"), (0x2000, "run_op"), (0x3000, "exit"), (0x4000, "indirect"), (0x5000, "load_sse")];
 
@@ -78,15 +79,8 @@ fn case(bits: u32, bytes: &[u8]) -> String {
         bytes: bytes.len() as u32,
         second: u64::MAX,
     };
-    let source = Source {
-        block: &decoded,
-        ops: &ops,
-        bytes,
-        rip: RIP,
-        long: bits == 64,
-        model,
-        most: usize::MAX,
-    };
+    let source =
+        Source { block: &decoded, ops: &ops, bytes, rip: RIP, long: bits == 64, model, most: usize::MAX };
     let code = block::compile(&source, SHARED, BASE, 0, 0, 0).expect("it compiles");
     let mut text = String::new();
     let hex: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
@@ -101,11 +95,8 @@ fn case(bits: u32, bytes: &[u8]) -> String {
     let host = instructions(64, &code.bytes, BASE as u64);
     let mut names: BTreeMap<u64, String> = NAMES.iter().map(|(at, n)| (*at, (*n).to_owned())).collect();
     let end = BASE as u64 + code.bytes.len() as u64;
-    let targets: std::collections::BTreeSet<u64> = host
-        .iter()
-        .map(Instruction::near_branch_target)
-        .filter(|t| (BASE as u64..end).contains(t))
-        .collect();
+    let targets: std::collections::BTreeSet<u64> =
+        host.iter().map(Instruction::near_branch_target).filter(|t| (BASE as u64..end).contains(t)).collect();
     names.extend(targets.iter().enumerate().map(|(n, at)| (*at, format!("L{n}"))));
     let labels = names.clone();
     let mut formatter = formatter(names);
@@ -153,7 +144,8 @@ fn emitted_code() {
             let text = case(bits.parse().expect("32 or 64"), &bytes);
             if !bless && !before.contains(&text) {
                 let from = before.find(&format!("== {head}\n")).unwrap_or(0);
-                let old = before[from + 3..].find("\n== ").map_or(&before[from..], |n| &before[from..from + 3 + n]);
+                let old =
+                    before[from + 3..].find("\n== ").map_or(&before[from..], |n| &before[from..from + 3 + n]);
                 let _ = writeln!(wrong, "{}: expected\n{old}\nmade\n{text}", file.display());
             }
             after += &text;

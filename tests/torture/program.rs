@@ -3,9 +3,9 @@
 
 use super::chunks::{Maker, Slot, play_entry, pointers};
 use super::code::Code;
+use super::engines::PcEngine;
 use super::handlers::{APIC_VECTOR, PIC_VECTOR, dispatch_address, handlers, native};
 use super::instructions::Instructions;
-use super::engines::PcEngine;
 use super::layout::*;
 use dejavm::machine::Machine;
 use dejavm::machine::board::{Board, Core};
