@@ -11,6 +11,7 @@ pub mod driver;
 pub mod engine;
 pub mod exec;
 pub mod guest;
+pub mod inspect;
 pub mod mem;
 pub mod probe;
 pub mod softfloat;

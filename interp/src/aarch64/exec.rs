@@ -119,7 +119,7 @@ impl Exec<'_> {
     /// Selects the cached translations that the CPU's mode asks for. Must follow every change of the
     /// exception level, PSTATE.PAN or a register that translation depends on.
     pub fn mode_changed(&mut self) {
-        let key = key(self.cpu, false);
-        self.tlb.select(Some(key));
+        let slow = self.cpu.has_watchpoints();
+        self.tlb.select((!slow).then(|| key(self.cpu, false)));
     }
 }

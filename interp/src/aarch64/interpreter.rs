@@ -2,6 +2,7 @@
 
 use super::decode::{self, decode};
 use super::exec::{A64, A64Bus, Exec, Flow, Trap, class};
+use super::ldst;
 use super::op::{Op, bits};
 use super::regs::{Activity, Cpu, psr};
 use crate::cache::block_key;
@@ -62,7 +63,7 @@ impl Guest for A64 {
 
     #[inline]
     fn boundary(ex: &mut Exec<'_>) -> Result<Boundary, Trap> {
-        Ok(ex.boundary())
+        ex.boundary()
     }
 
     fn idle(_cpu: &Cpu) -> Stop {
@@ -142,10 +143,19 @@ impl Guest for A64 {
             Code::Once(op) => Some(op),
         };
         let Some(op) = op else { return Err((Trap::Unimplemented, None)) };
+        ex.breakpoint().map_err(|t| (t, Some(op)))?;
         if ex.cpu.pstate & psr::IL != 0 {
             return Err((Trap::new(class::ILLEGAL_STATE, 0), Some(op)));
         }
-        Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)))
+        ex.cpu.stepped_exclusive = Some(ldst::is_load_exclusive(op.word));
+        let flow = Self::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)))?;
+        if flow == Flow::Entered {
+            // An exception's return begins a step anew; other entries have counted theirs.
+            ex.cpu.stepped_exclusive = None;
+        } else {
+            ex.cpu.step_done();
+        }
+        Ok(flow)
     }
 
     fn trapped(ex: &mut Exec<'_>, trap: Trap, op: Option<Op>) -> Option<Stop> {

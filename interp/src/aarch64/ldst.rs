@@ -216,6 +216,11 @@ pub fn store_release(ex: &mut Exec<'_>, op: &Op) -> Done {
     Ok(Flow::Next)
 }
 
+/// True for LDXR, LDAXR, LDXP, LDAXP.
+pub fn is_load_exclusive(word: u32) -> bool {
+    word & 0x3f40_0000 == 0x0840_0000 && word >> 23 & 1 == 0
+}
+
 /// LDXR, LDAXR.
 pub fn load_exclusive(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sp(op.rn)?;

@@ -6,9 +6,11 @@
 
 pub mod access;
 pub mod branch;
+pub mod debug;
 pub mod decode;
 pub mod exception;
 pub mod exec;
+pub mod inspect;
 pub mod int;
 pub mod interpreter;
 pub mod ldst;

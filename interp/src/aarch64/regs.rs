@@ -194,6 +194,8 @@ pub struct Cpu {
     pub event: bool,
     /// See [`Activity`].
     pub activity: Activity,
+    /// What software step let through last: was it a load-exclusive? `None` for an exception's return.
+    pub stepped_exclusive: Option<bool>,
     /// The interrupt request line.
     pub irq: bool,
     /// The fast interrupt request line.
@@ -233,6 +235,7 @@ impl Cpu {
             exclusive: None,
             event: false,
             activity: Activity::Running,
+            stepped_exclusive: None,
             irq: false,
             fiq: false,
             serror: false,
@@ -273,10 +276,11 @@ impl Cpu {
 
     /// Sets PSTATE from an SPSR that names a 64-bit state which exists.
     pub fn set_spsr(&mut self, v: u64) {
+        let step = self.step_after_return(v);
         self.nzcv = v & psr::NZCV;
         self.daif = v & psr::DAIF;
         let pan = if self.model.features().pan { psr::PAN } else { 0 };
-        self.pstate = v & (psr::SS | psr::IL | pan);
+        self.pstate = v & (psr::IL | pan) | step;
         self.el = (v >> 2 & 3) as u8;
         self.sp_sel = v & 1 != 0;
     }

@@ -16,6 +16,7 @@ fn register(op: &Op) -> u16 {
 /// SVC.
 pub fn svc(ex: &mut Exec<'_>, op: &Op) -> Done {
     let back = ex.cpu.pc.wrapping_add(4);
+    ex.cpu.step_done();
     ex.raise(class::SVC64, op.bits(20, 5), None, back);
     Ok(Flow::Entered)
 }
@@ -32,6 +33,7 @@ pub fn hvc(ex: &mut Exec<'_>, op: &Op) -> Done {
         return Err(Trap::UNDEFINED);
     }
     let back = ex.cpu.pc.wrapping_add(4);
+    ex.cpu.step_done();
     ex.raise(class::HVC64, op.bits(20, 5), None, back);
     Ok(Flow::Entered)
 }
@@ -51,6 +53,7 @@ pub fn smc(ex: &mut Exec<'_>, op: &Op) -> Done {
         return Err(Trap::UNDEFINED);
     }
     let back = ex.cpu.pc.wrapping_add(4);
+    ex.cpu.step_done();
     ex.raise(class::SMC64, op.bits(20, 5), None, back);
     Ok(Flow::Entered)
 }
