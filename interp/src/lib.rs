@@ -6,8 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod aarch64;
+pub mod cache;
+pub mod driver;
 pub mod engine;
+pub mod exec;
+pub mod guest;
+pub mod inspect;
 pub mod mem;
 pub mod probe;
 pub mod softfloat;
+pub mod tlb;
 pub mod x86;

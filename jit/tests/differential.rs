@@ -2,12 +2,13 @@
 //! the same CPU and the same memory at every stop. A failure prints the seed; `DEJAVM_SEED` runs
 //! that one alone, `DEJAVM_ROUNDS` runs more than the usual few seconds' worth.
 
+use dejavm_interp::driver::Blocks;
 use dejavm_interp::engine::{Clock, Control, Engine, Stop};
 use dejavm_interp::mem::{Memory, Region};
-use dejavm_interp::x86::interpreter::{Blocks, Driver};
+use dejavm_interp::x86::interpreter::Driver;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{Segment, TableRegister, cr0, cr4, efer, right, seg};
-use dejavm_interp::x86::{Cpu, Interpreter, NoBus, X86Bus};
+use dejavm_interp::x86::{Cpu, Interpreter, NoBus, X86, X86Bus};
 use dejavm_jit::Jit;
 use dejavm_jit::x86::{Compiled, Settings};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpAccess, Register};
@@ -315,7 +316,7 @@ fn program(mem: &mut Memory, r: &mut Random, long: bool) {
 }
 
 /// Runs to the boundary `to`, or to where the CPU stops for good.
-fn run<B: Blocks>(
+fn run<B: Blocks<X86>>(
     engine: &mut Driver<B>,
     cpu: &mut Cpu,
     mem: &mut Memory,

@@ -6,10 +6,13 @@
 
 pub mod access;
 pub mod branch;
+pub mod debug;
 pub mod decode;
 pub mod exception;
 pub mod exec;
+pub mod inspect;
 pub mod int;
+pub mod interpreter;
 pub mod ldst;
 pub mod mmu;
 pub mod op;
@@ -17,5 +20,6 @@ pub mod regs;
 pub mod sysreg;
 pub mod system;
 
-pub use exec::{A64Bus, Exec, Flow, Trap};
+pub use exec::{A64, A64Bus, Exec, Flow, Trap};
+pub use interpreter::Interpreter;
 pub use regs::Cpu;

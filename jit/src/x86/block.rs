@@ -11,7 +11,7 @@ use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::{sse, x87};
-use dejavm_interp::x86::cache::Block;
+use dejavm_interp::cache::Block;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};

@@ -14,10 +14,10 @@ use super::mem::{ENTRY, OFFSET, TAG, table};
 use super::regs;
 use super::regs::host::{R14, RAX, RDX};
 use dejavm_interp::mem::{PAGE_SHIFT, PAGE_SIZE};
+use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::Exec;
 use dejavm_interp::x86::int::cond::number;
 use dejavm_interp::x86::op::Op;
-use dejavm_interp::x86::tlb::{Access, WAYS};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 

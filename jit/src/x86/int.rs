@@ -7,11 +7,11 @@ use super::flags::flag::{AF, ALL, CF, OF, PF, SF, ZF};
 use super::flags::{Kind, State, reads};
 use super::regs;
 use super::regs::host::{R10, R12, R13, R14, RAX, RCX, RDX};
+use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::int::cond::number;
 use dejavm_interp::x86::int::mov::operand_bytes;
 use dejavm_interp::x86::op::Op;
 use dejavm_interp::x86::regs::seg;
-use dejavm_interp::x86::tlb::Access;
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 

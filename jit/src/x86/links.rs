@@ -7,7 +7,7 @@ use super::emit::Asm;
 use super::mem::{ENTRY, OFFSET, TAG, table};
 use super::regs;
 use dejavm_interp::mem::PAGE_SIZE;
-use dejavm_interp::x86::tlb::{Access, WAYS};
+use dejavm_interp::tlb::{Access, WAYS};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use std::mem::{offset_of, size_of};
 

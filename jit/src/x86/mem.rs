@@ -6,9 +6,9 @@ use super::emit::{Rm, home, load, load_imm, sized, wide};
 use super::regs;
 use super::regs::host::{RAX, RCX, RDX};
 use dejavm_interp::mem::PAGE_SIZE;
+use dejavm_interp::tlb::{Access, Entry, WAYS};
 use dejavm_interp::x86::op::{Op, REG_RIP, REG_ZERO};
 use dejavm_interp::x86::regs::seg;
-use dejavm_interp::x86::tlb::{Access, Entry, WAYS};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use std::mem::{offset_of, size_of};
 

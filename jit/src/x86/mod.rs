@@ -18,12 +18,13 @@ pub mod x87;
 
 use crate::code::CodeMemory;
 use block::{Code as HostCode, OpInfo, Shared, Source, exit};
+use dejavm_interp::cache::block_key;
+use dejavm_interp::driver::Blocks;
 use dejavm_interp::mem::PAGE_SIZE;
-use dejavm_interp::x86::cache::{Cache, block_key};
-use dejavm_interp::x86::interpreter::{Blocks, Code, Driver, Interpreted, Ran};
+use dejavm_interp::tlb::{Access, Tlb};
+use dejavm_interp::x86::interpreter::{Cache, Code, Driver, Interpreted, Ran};
 use dejavm_interp::x86::regs::{Cpu, Segment, right, seg};
-use dejavm_interp::x86::tlb::{Access, Tlb};
-use dejavm_interp::x86::{Exec, Flow};
+use dejavm_interp::x86::{Exec, Flow, X86};
 use links::Targets;
 use regs::Ctx;
 use std::collections::BTreeMap;
@@ -406,7 +407,7 @@ impl Compiled {
     }
 }
 
-impl Blocks for Compiled {
+impl Blocks<X86> for Compiled {
     fn run<const PROBED: bool>(&mut self, cache: &mut Cache, tlbs: &mut [Tlb], ex: &mut Exec<'_>) -> Ran {
         self.dropped(cache);
         self.heed_probes(ex);
@@ -430,7 +431,7 @@ impl Blocks for Compiled {
                     flow
                 }
             };
-            let goes_on = matches!(flow, Flow::Next | Flow::Jump | Flow::Again);
+            let goes_on = flow.goes_on();
             if !goes_on || ex.attention || ex.left == 0 || PROBED && ex.probes.full() {
                 return Ok(flow);
             }

@@ -14,9 +14,9 @@ use super::flags::flag::ALL;
 use super::int::{Plan, simple_address};
 use super::regs;
 use super::regs::host::{RCX, RDX};
+use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::op::Op;
 use dejavm_interp::x86::regs::{Cpu, cr0, cr4};
-use dejavm_interp::x86::tlb::Access;
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{
     CpuidFeature, EncodingKind, Instruction, MandatoryPrefix, Mnemonic, OpCodeOperandKind, OpCodeTableKind,

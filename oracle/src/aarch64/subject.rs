@@ -7,7 +7,7 @@ use dejavm_interp::aarch64::{Cpu, Exec, Flow, Trap, decode, mmu::status};
 use dejavm_interp::engine::{At, Bus, Clock};
 use dejavm_interp::mem::{Memory, PhysAddr, Region};
 use dejavm_interp::probe::Probes;
-use dejavm_interp::x86::tlb::Tlb;
+use dejavm_interp::tlb::Tlb;
 
 const SIGILL: u64 = 4;
 const SIGTRAP: u64 = 5;
@@ -125,7 +125,7 @@ impl Subject {
         ex.mode_changed();
         let signal = match (op.run)(&mut ex, &op) {
             Ok(flow) => {
-                if matches!(flow, Flow::Next | Flow::Event | Flow::Yield) {
+                if flow == Flow::Next {
                     ex.cpu.pc += 4;
                 }
                 landing(ex.cpu.pc)

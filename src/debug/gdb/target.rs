@@ -1,8 +1,8 @@
 //! What gdb asks for, as the protocol's library wants it answered.
 
+use super::layout::Layout;
 use super::points::Points;
 use super::session::{Go, Session, Stopped};
-use super::x86::Layout;
 use crate::machine::board::Board;
 use crate::replay::Input;
 use crate::timeline::Control;
@@ -179,7 +179,7 @@ impl<'a, S: Session> Debuggee<'a, S> {
         }
         let mut value = [0; 16];
         value[..bytes.len()].copy_from_slice(bytes);
-        let (name, value) = (register.source().to_owned(), u128::from_le_bytes(value));
+        let (name, value) = (register.source.to_owned(), u128::from_le_bytes(value));
         self.write(Input::WriteRegister { cpu: cpu as u8, name, value })
     }
 

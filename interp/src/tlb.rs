@@ -45,11 +45,11 @@ pub struct Entry {
 /// What a translation depends on besides memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Key {
-    /// CR3, or 0 without paging.
+    /// Where the tables begin (x86: CR3, AArch64: TTBR0), or 0 without paging.
     pub root: u64,
-    /// PAE's page-directory-pointer registers.
-    pub pdptrs: [u64; 4],
-    /// Mode bits, see [`super::mmu`].
+    /// Further registers (x86: PAE's page-directory-pointer registers; AArch64: TTBR1, TCR, MAIR).
+    pub more: [u64; 4],
+    /// Mode bits, see the architectures' `mmu`.
     pub mode: u32,
 }
 
