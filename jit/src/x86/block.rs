@@ -10,12 +10,16 @@ use super::emit::Asm;
 use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
+use super::mem::Cached;
 use super::{sse, x87};
 use dejavm_interp::cache::Block;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
-use iced_x86::{Decoder, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Decoder, FlowControl, Instruction, InstructionInfoFactory, InstructionInfoOptions, Mnemonic, OpAccess,
+    OpKind, Register,
+};
 
 /// What the interpreter needs to run one instruction of a block.
 #[derive(Clone, Copy)]
@@ -119,6 +123,11 @@ struct Cold {
     flags: bool,
     /// And these registers.
     loaded: Loaded,
+    /// And this operand in RDX, or else goes on behind the instruction elsewhere: RIP, and steps to
+    /// the block's end.
+    cached: Option<Cached>,
+    next: u64,
+    rest: u64,
     /// x87 instructions before it that are not noted yet.
     notes: Notes,
 }
@@ -165,6 +174,12 @@ pub struct Compiler<'a> {
     pub notes: Notes,
     /// The number of the current instruction in `infos`, and its steps to the block's end.
     current: (Option<u32>, u64),
+    /// The operand that RDX points to.
+    pub cached: Option<Cached>,
+    /// Where an operand lies in another page than the one before: label, where to go on with which
+    /// operand in RDX, and where if that is not known.
+    pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
+    factory: InstructionInfoFactory,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
     first_info: u32,
@@ -219,6 +234,9 @@ pub fn compile(
         loaded: Loaded::default(),
         notes: (None, None),
         current: (None, 0),
+        cached: None,
+        far: Vec::new(),
+        factory: InstructionInfoFactory::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -327,6 +345,7 @@ impl Compiler<'_> {
                 self.call_run_op(info);
                 self.flags.host = 0;
                 self.loaded = Loaded::default();
+                self.cached = None;
                 if branch::is_last(&s.ins) {
                     // Only a REP string instruction comes back.
                     self.chain(s.next);
@@ -334,13 +353,40 @@ impl Compiler<'_> {
                 return;
             }
         }
+        self.forget_changed(s);
         if let Some(label) = self.slow {
             let info = self.info_of(s);
             let loaded = self.loaded;
             self.infos[(info - self.first_info) as usize].loaded = loaded;
             let back = self.asm.new_dynamic_label();
             dynasm!(self.asm ; .arch x64 ; =>back);
-            self.cold.push(Cold { label, back, info, flags: self.flags.host != 0, loaded, notes });
+            let flags = self.flags.host != 0;
+            let cached = self.cached;
+            self.cold.push(Cold { label, back, info, flags, loaded, cached, next: s.next, rest, notes });
+        }
+    }
+
+    /// Drops the cached operand if the instruction changed its base.
+    fn forget_changed(&mut self, s: &Step) {
+        if branch::is_last(&s.ins) {
+            self.cached = None;
+        }
+        if self.cached.is_none() {
+            return;
+        }
+        for used in
+            self.factory.info_options(&s.ins, InstructionInfoOptions::NO_MEMORY_USAGE).used_registers()
+        {
+            let full = used.register().full_register();
+            let read = matches!(used.access(), OpAccess::Read | OpAccess::CondRead);
+            if read || !full.is_gpr() {
+                continue;
+            }
+            let guest = full.number() as u8;
+            // What moves RSP by a constant says so itself.
+            if guest != 4 || !matches!(s.ins.mnemonic(), Mnemonic::Push | Mnemonic::Pop) {
+                self.cached = self.cached.filter(|c| !c.counts_from(guest));
+            }
         }
     }
 
@@ -392,6 +438,11 @@ impl Compiler<'_> {
             self.call(load);
             dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
         }
+        for (label, back, cached, slow) in std::mem::take(&mut self.far) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.again(cached, slow);
+            dynasm!(self.asm ; .arch x64 ; jmp =>back);
+        }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);
             self.store_notes(cold.notes);
@@ -403,10 +454,23 @@ impl Compiler<'_> {
             if cold.loaded.x87 {
                 self.call(self.shared.load_x87);
             }
+            let miss = self.asm.new_dynamic_label();
+            if let Some(c) = cold.cached {
+                self.again(c, miss);
+            }
             if cold.flags {
                 State::bring_back(self.asm);
             }
             dynasm!(self.asm ; .arch x64 ; jmp =>cold.back);
+            if cold.cached.is_some() {
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; =>miss
+                    ; add r15, cold.rest as i32 - 1
+                    ; mov rax, QWORD cold.next as i64
+                );
+                self.jump_out(self.shared.indirect);
+            }
         }
     }
 

@@ -283,12 +283,12 @@ impl Compiler<'_> {
         use Mnemonic::{Movdqu, Movupd, Movups};
         let size = s.ins.memory_size().size() as u8;
         let aligned = size == 16 && !matches!(s.ins.mnemonic(), Movups | Movupd | Movdqu);
-        self.linear(&s.op, s.next, size);
+        self.operand(&s.op, s.next, size, if write { Access::Write } else { Access::Read });
         if aligned {
             let slow = self.slow();
-            dynasm!(self.asm ; .arch x64 ; test al, 15 ; jnz =>slow);
+            self.flags.host = 0;
+            dynasm!(self.asm ; .arch x64 ; test dl, 15 ; jnz =>slow);
         }
-        self.translate(size, if write { Access::Write } else { Access::Read });
     }
 
     /// Emits the check that XMM registers and MXCSR are in the host's; where not, they are loaded, or

@@ -228,25 +228,9 @@ impl Compiler<'_> {
         }
     }
 
-    /// Stores the operand's offset, which RAX holds with the segment's base added.
+    /// Stores the operand's offset.
     fn note_operand(&mut self, s: &Step) {
-        let base = match s.op.seg {
-            seg::FS => regs::FS_BASE,
-            seg::GS => regs::GS_BASE,
-            _ => {
-                dynasm!(self.asm ; .arch x64 ; mov [rbp + regs::OPERAND], rax);
-                return;
-            }
-        };
-        // EFLAGS are in use after FCOMI alone, which has no operand in memory.
-        if self.long {
-            dynasm!(self.asm ; .arch x64 ; sub rax, [rbp + base]);
-        } else {
-            dynasm!(self.asm ; .arch x64 ; sub eax, [rbp + base]);
-        }
-        if s.op.addrsize == 4 {
-            dynasm!(self.asm ; .arch x64 ; mov eax, eax);
-        }
+        self.effective(&s.op, s.next);
         dynasm!(self.asm ; .arch x64 ; mov [rbp + regs::OPERAND], rax);
     }
 
@@ -281,6 +265,8 @@ impl Compiler<'_> {
             return;
         }
         self.loaded.x87 = true;
+        // Loading takes RDX.
+        self.cached = None;
         let slow = self.slow();
         let load = self.asm.new_dynamic_label();
         let back = self.asm.new_dynamic_label();
