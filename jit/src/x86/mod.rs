@@ -15,6 +15,7 @@ pub mod links;
 pub mod mem;
 pub mod regs;
 pub mod sse;
+pub mod x87;
 
 use crate::code::CodeMemory;
 use block::{Code as HostCode, OpInfo, Shared, Source, exit};
@@ -327,6 +328,8 @@ impl Compiled {
             rip,
             long,
             model: ex.cpu.model,
+            sse: sse::fits(ex.cpu.mxcsr),
+            x87: x87::fits(&ex.cpu.x87),
             most: self.settings.most,
         };
         for _ in 0..2 {
