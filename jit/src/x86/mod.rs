@@ -9,11 +9,13 @@ pub mod branch;
 pub mod emit;
 mod entry;
 pub mod flags;
+mod hot;
 pub mod int;
 pub mod links;
 pub mod mem;
 pub mod regs;
 pub mod sse;
+pub mod x87;
 
 use crate::code::CodeMemory;
 use block::{Code as HostCode, OpInfo, Shared, Source, exit};
@@ -24,6 +26,7 @@ use dejavm_interp::tlb::{Access, Tlb};
 use dejavm_interp::x86::interpreter::{Cache, Code, Driver, Interpreted, Ran};
 use dejavm_interp::x86::regs::{Cpu, Segment, right, seg};
 use dejavm_interp::x86::{Exec, Flow, X86};
+use hot::Hot;
 use links::Targets;
 use regs::Ctx;
 use std::collections::BTreeMap;
@@ -91,8 +94,6 @@ struct Jump {
     guard: Option<(usize, usize)>,
 }
 
-const HOT: usize = 1 << 16;
-
 /// Compiled blocks and how to run them.
 pub struct Compiled {
     settings: Settings,
@@ -106,7 +107,7 @@ pub struct Compiled {
     by_place: BTreeMap<(u64, u64), u32>,
     /// Of 32-bit and of 64-bit code.
     targets: [Targets; 2],
-    hot: Box<[u8]>,
+    hot: Hot,
     generation: u64,
     /// Of the probes that the compiled code was checked against.
     probes: u64,
@@ -167,7 +168,7 @@ impl Compiled {
             infos: Vec::new(),
             by_place: BTreeMap::new(),
             targets: [Targets::default(), Targets::default()],
-            hot: vec![0; HOT].into_boxed_slice(),
+            hot: Hot::default(),
             generation: 0,
             probes: 0,
             ctx: Box::default(),
@@ -182,6 +183,7 @@ impl Compiled {
         self.jumps.clear();
         self.infos.clear();
         self.by_place.clear();
+        self.hot.forget();
         self.targets.iter_mut().for_each(Targets::clear);
         self.link = None;
         if let Some(memory) = &mut self.memory {
@@ -205,6 +207,7 @@ impl Compiled {
     fn drop_key(&mut self, key: u64) {
         let found: Vec<u32> = self.by_place.range((key, 0)..=(key, u64::MAX)).map(|(_, b)| *b).collect();
         for number in found {
+            self.hot.written(self.blocks[number as usize].rip, key >> 4);
             self.drop_block(number);
         }
     }
@@ -279,16 +282,11 @@ impl Compiled {
             return Ok(found);
         }
         let offset = e.offset + rip.wrapping_sub(e.tag);
-        if found.is_none() {
-            let hot = &mut self.hot[((rip ^ rip >> 16 ^ offset >> 12) & (HOT as u64 - 1)) as usize];
-            if *hot < self.settings.threshold {
-                *hot += 1;
-                return Ok(None);
-            }
-        }
         let key = block_key(offset, if long { 8 } else { 4 });
-        let number = match self.by_place.get(&(key, rip)) {
+        let known = found.is_some() || self.hot.compiled(rip, offset);
+        let number = match known.then(|| self.by_place.get(&(key, rip))).flatten() {
             Some(n) => *n,
+            None if !self.hot.count(rip, offset, self.settings.threshold) => return Ok(None),
             None => match self.compile(cache, tlbs, ex, key, long)? {
                 Some(n) => n,
                 None => return Ok(None),
@@ -330,6 +328,8 @@ impl Compiled {
             rip,
             long,
             model: ex.cpu.model,
+            sse: sse::fits(ex.cpu.mxcsr),
+            x87: x87::fits(&ex.cpu.x87),
             most: self.settings.most,
         };
         for _ in 0..2 {
@@ -356,6 +356,7 @@ impl Compiled {
         self.stats.instructions += instructions.min(self.settings.most) as u64;
         self.stats.bytes += code.bytes.len() as u64;
         self.by_place.insert((key, rip), self.blocks.len() as u32);
+        self.hot.add(rip, key >> 4);
         self.blocks.push(Block { key, rip, code: base as u64, bytes, incoming: Vec::new() });
         self.jumps.extend(code.sites.into_iter().map(|s| Jump {
             jump: base + s.jump,
