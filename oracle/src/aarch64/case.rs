@@ -80,7 +80,7 @@ fn excluded(name: &str) -> bool {
 
 /// The rows that cases are made from.
 pub fn table() -> Vec<&'static Row> {
-    rows().iter().filter(|r| !excluded(r.name)).collect()
+    rows().filter(|r| !excluded(r.name)).collect()
 }
 
 fn value(rng: &mut Rng) -> u64 {
