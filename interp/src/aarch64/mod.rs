@@ -21,6 +21,7 @@ mod fp;
 mod fp_convert;
 mod fp_estimate;
 mod fp_ops;
+pub mod inspect;
 pub mod int;
 pub mod interpreter;
 pub mod ldst;
