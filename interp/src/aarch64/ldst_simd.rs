@@ -6,6 +6,7 @@ use super::exec::{Exec, Flow, Trap};
 use super::op::Op;
 use super::vector::{Done, full, get, part};
 use crate::mem::PAGE_SIZE;
+use crate::tlb::Access;
 
 /// Advances the base: by a register, or by the size of what was moved.
 #[inline(always)]
@@ -21,7 +22,7 @@ fn check_range(ex: &mut Exec<'_>, va: u64, len: u64) -> Result<(), Trap> {
         ex.check_store(va)?;
         ex.check_store(va.wrapping_add(len - 1))?;
     }
-    Ok(())
+    ex.watchpoint(va, len as u8, Access::Write, false)
 }
 
 #[inline(always)]
