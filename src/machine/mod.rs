@@ -11,6 +11,7 @@ pub mod pc;
 pub mod time;
 pub mod toy;
 pub mod tree;
+pub mod virt;
 
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};

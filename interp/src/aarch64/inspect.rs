@@ -1,5 +1,4 @@
-//! Registers by name, see [`crate::inspect`]: those that hold state. What only tells the model (MIDR_EL1, the ID
-//! registers) and what lies outside the CPU (the timer's and the interrupt controller's) is not among them.
+//! Registers by name, see [`crate::inspect`].
 
 use super::regs::{Cpu, psr};
 pub use crate::inspect::Group;
@@ -10,54 +9,66 @@ pub type Register = crate::inspect::Register<Cpu>;
 type Get = fn(&Cpu, usize) -> u128;
 type Set = fn(&mut Cpu, usize, u128);
 
-#[rustfmt::skip]
 const X: [&str; 31] = [
-    "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7",
-    "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
-    "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23",
-    "x24", "x25", "x26", "x27", "x28", "x29", "x30",
+    "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
+    "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x29", "x30",
 ];
-#[rustfmt::skip]
 const V: [&str; 32] = [
-    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7",
-    "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
-    "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23",
-    "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31",
-];
-#[rustfmt::skip]
-const DBGBVR: [&str; 6] = [
-    "dbgbvr0_el1", "dbgbvr1_el1", "dbgbvr2_el1", "dbgbvr3_el1", "dbgbvr4_el1", "dbgbvr5_el1",
-];
-#[rustfmt::skip]
-const DBGBCR: [&str; 6] = [
-    "dbgbcr0_el1", "dbgbcr1_el1", "dbgbcr2_el1", "dbgbcr3_el1", "dbgbcr4_el1", "dbgbcr5_el1",
-];
-#[rustfmt::skip]
-const DBGWVR: [&str; 4] = [
-    "dbgwvr0_el1", "dbgwvr1_el1", "dbgwvr2_el1", "dbgwvr3_el1",
-];
-#[rustfmt::skip]
-const DBGWCR: [&str; 4] = [
-    "dbgwcr0_el1", "dbgwcr1_el1", "dbgwcr2_el1", "dbgwcr3_el1",
+    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
+    "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30",
+    "v31",
 ];
 
 const fn one(name: &'static str, group: Group, bits: u32, get: Get, set: Set) -> Register {
     Register { name, group, bits, get, set, index: 0 }
 }
 
-/// A field of the CPU.
-macro_rules! field {
-    ($name:literal, $group:ident, $bits:literal, $($field:tt)+) => {
-        one($name, Group::$group, $bits, |c, _| c.$($field)+.into(), |c, _, v| c.$($field)+ = v as _)
+/// A register of [`super::regs::Sys`].
+macro_rules! sys {
+    ($name:literal, $($field:tt)+) => {
+        one($name, Group::Control, 64, |c, _| c.sys.$($field)+.into(), |c, _, v| c.sys.$($field)+ = v as u64)
     };
 }
 
-/// Bits of PSTATE that are kept at their places in SPSR.
+/// A register that exists at several exception levels: its names from `$first` on.
+macro_rules! levels {
+    ($field:ident: $first:literal $($name:literal)*) => {
+        [$($name),*].into_iter().enumerate().map(|(i, name)| Register {
+            name,
+            group: Group::Control,
+            bits: 64,
+            get: |c, el| c.sys.$field[el].into(),
+            set: |c, el, v| c.sys.$field[el] = v as u64,
+            index: $first + i,
+        })
+    };
+}
+
+/// PSTATE as an SPSR shows it. A level that the CPU does not have is not set.
+fn set_pstate(cpu: &mut Cpu, v: u64) {
+    let el = (v >> 2 & 3) as u8;
+    cpu.nzcv = v & psr::NZCV;
+    cpu.daif = v & psr::DAIF;
+    cpu.pstate = v & (psr::SS | psr::IL | if cpu.model.features().pan { psr::PAN } else { 0 });
+    if el <= cpu.highest {
+        cpu.el = el;
+        cpu.sp_sel = v & 1 != 0;
+    }
+}
+
+/// CurrentEL, if the CPU has that level.
+fn set_level(cpu: &mut Cpu, el: u8) {
+    if el <= cpu.highest {
+        cpu.el = el;
+    }
+}
+
+/// Bits of PSTATE that a system register of their own shows.
 macro_rules! pstate {
     ($name:literal, $field:ident, $mask:expr) => {
         one(
             $name,
-            Group::General,
+            Group::Control,
             64,
             |c, _| (c.$field & $mask).into(),
             |c, _, v| c.$field = c.$field & !$mask | v as u64 & $mask,
@@ -65,141 +76,91 @@ macro_rules! pstate {
     };
 }
 
-/// A system register of one exception level.
-macro_rules! level {
-    ($name:literal, $field:ident, $el:literal) => {
-        one(
-            $name,
-            Group::Control,
-            64,
-            |c, _| c.sys.$field[$el].into(),
-            |c, _, v| c.sys.$field[$el] = v as u64,
-        )
-    };
-}
-
-/// Any other system register.
-macro_rules! system {
-    ($name:literal, $field:ident) => {
-        one($name, Group::Control, 64, |c, _| c.sys.$field.into(), |c, _, v| c.sys.$field = v as u64)
-    };
-}
-
-/// PC, the stack pointer in use, PSTATE as SPSR shows it (gdb's cpsr) and by fields.
-const GENERAL: [Register; 11] = [
-    one("sp", Group::General, 64, |c, _| c.sp().into(), |c, _, v| c.set_sp(v as u64)),
-    field!("pc", General, 64, pc),
-    one("cpsr", Group::General, 32, |c, _| c.spsr().into(), |c, _, v| c.set_spsr(v as u64)),
+const SINGLE: [Register; 36] = [
     pstate!("nzcv", nzcv, psr::NZCV),
     pstate!("daif", daif, psr::DAIF),
-    one("currentel", Group::General, 64, |c, _| u128::from(c.el) << 2, |c, _, v| c.el = v as u8 >> 2 & 3),
-    one("spsel", Group::General, 64, |c, _| c.sp_sel.into(), |c, _, v| c.sp_sel = v & 1 != 0),
     pstate!("pan", pstate, psr::PAN),
-    pstate!("uao", pstate, psr::UAO),
-    pstate!("ss", pstate, psr::SS),
-    pstate!("il", pstate, psr::IL),
-];
-
-/// FPSR and FPCR: no bits but those that instructions can set.
-const FP: [Register; 2] = [field!("fpsr", Vector, 32, fpsr), field!("fpcr", Vector, 32, fpcr)];
-
-/// System registers, in the manual's order (D19.2 by function).
-const SYSTEM: [Register; 72] = [
-    level!("sctlr_el1", sctlr, 1),
-    level!("sctlr_el2", sctlr, 2),
-    level!("sctlr_el3", sctlr, 3),
-    level!("actlr_el1", actlr, 1),
-    level!("actlr_el2", actlr, 2),
-    level!("actlr_el3", actlr, 3),
-    system!("cpacr_el1", cpacr),
-    system!("hcr_el2", hcr),
-    level!("cptr_el2", cptr, 2),
-    system!("hstr_el2", hstr),
-    system!("scr_el3", scr),
-    level!("cptr_el3", cptr, 3),
-    level!("ttbr0_el1", ttbr0, 1),
-    level!("ttbr0_el2", ttbr0, 2),
-    level!("ttbr0_el3", ttbr0, 3),
-    system!("ttbr1_el1", ttbr1),
-    level!("tcr_el1", tcr, 1),
-    level!("tcr_el2", tcr, 2),
-    level!("tcr_el3", tcr, 3),
-    system!("vttbr_el2", vttbr),
-    system!("vtcr_el2", vtcr),
-    level!("mair_el1", mair, 1),
-    level!("mair_el2", mair, 2),
-    level!("mair_el3", mair, 3),
-    level!("amair_el1", amair, 1),
-    level!("amair_el2", amair, 2),
-    level!("amair_el3", amair, 3),
-    level!("contextidr_el1", contextidr, 1),
-    level!("elr_el1", elr, 1),
-    level!("elr_el2", elr, 2),
-    level!("elr_el3", elr, 3),
-    level!("spsr_el1", spsr, 1),
-    level!("spsr_el2", spsr, 2),
-    level!("spsr_el3", spsr, 3),
-    level!("sp_el0", sp, 0),
-    level!("sp_el1", sp, 1),
-    level!("sp_el2", sp, 2),
-    level!("sp_el3", sp, 3),
-    level!("esr_el1", esr, 1),
-    level!("esr_el2", esr, 2),
-    level!("esr_el3", esr, 3),
-    level!("afsr0_el1", afsr0, 1),
-    level!("afsr0_el2", afsr0, 2),
-    level!("afsr0_el3", afsr0, 3),
-    level!("afsr1_el1", afsr1, 1),
-    level!("afsr1_el2", afsr1, 2),
-    level!("afsr1_el3", afsr1, 3),
-    level!("far_el1", far, 1),
-    level!("far_el2", far, 2),
-    level!("far_el3", far, 3),
-    system!("hpfar_el2", hpfar),
-    system!("par_el1", par),
-    level!("vbar_el1", vbar, 1),
-    level!("vbar_el2", vbar, 2),
-    level!("vbar_el3", vbar, 3),
-    level!("rmr_el1", rmr, 1),
-    level!("rmr_el3", rmr, 3),
-    level!("tpidr_el0", tpidr, 0),
-    level!("tpidr_el1", tpidr, 1),
-    level!("tpidr_el2", tpidr, 2),
-    level!("tpidr_el3", tpidr, 3),
-    system!("tpidrro_el0", tpidrro),
-    system!("csselr_el1", csselr),
-    system!("vpidr_el2", vpidr),
-    system!("vmpidr_el2", vmpidr),
-    system!("cntkctl_el1", cntkctl),
-    system!("mdscr_el1", mdscr),
-    system!("mdccint_el1", mdccint),
-    level!("mdcr_el2", mdcr, 2),
-    level!("mdcr_el3", mdcr, 3),
-    system!("osdlr_el1", osdlr),
     one(
-        "oslsr_el1",
+        "currentel",
         Group::Control,
         64,
-        |c, _| (8 | u64::from(c.sys.oslar_locked) << 1).into(),
-        |c, _, v| c.sys.oslar_locked = v & 2 != 0,
+        |c, _| u128::from(c.el) << 2,
+        |c, _, v| set_level(c, v as u8 >> 2 & 3),
     ),
+    one("spsel", Group::Control, 64, |c, _| c.sp_sel.into(), |c, _, v| c.sp_sel = v & 1 != 0),
+    sys!("ttbr1_el1", ttbr1),
+    sys!("tpidrro_el0", tpidrro),
+    sys!("par_el1", par),
+    sys!("cpacr_el1", cpacr),
+    sys!("csselr_el1", csselr),
+    sys!("cntkctl_el1", cntkctl),
+    sys!("mdscr_el1", mdscr),
+    sys!("mdccint_el1", mdccint),
+    sys!("osdlr_el1", osdlr),
+    sys!("dbgbvr0_el1", dbgbvr[0]),
+    sys!("dbgbcr0_el1", dbgbcr[0]),
+    sys!("dbgbvr1_el1", dbgbvr[1]),
+    sys!("dbgbcr1_el1", dbgbcr[1]),
+    sys!("dbgbvr2_el1", dbgbvr[2]),
+    sys!("dbgbcr2_el1", dbgbcr[2]),
+    sys!("dbgbvr3_el1", dbgbvr[3]),
+    sys!("dbgbcr3_el1", dbgbcr[3]),
+    sys!("dbgbvr4_el1", dbgbvr[4]),
+    sys!("dbgbcr4_el1", dbgbcr[4]),
+    sys!("dbgbvr5_el1", dbgbvr[5]),
+    sys!("dbgbcr5_el1", dbgbcr[5]),
+    sys!("hcr_el2", hcr),
+    sys!("hstr_el2", hstr),
+    sys!("hpfar_el2", hpfar),
+    sys!("vttbr_el2", vttbr),
+    sys!("vtcr_el2", vtcr),
+    sys!("vpidr_el2", vpidr),
+    sys!("vmpidr_el2", vmpidr),
+    sys!("scr_el3", scr),
+    one("mpidr_el1", Group::Control, 64, |c, _| (1 << 31 | c.affinity).into(), |_, _, _| {}),
+    one("midr_el1", Group::Control, 64, |c, _| c.model.midr().into(), |_, _, _| {}),
 ];
 
-/// Every register, in the order in which reports list them.
+/// Every register, in the order in which reports list them. MPIDR_EL1 and MIDR_EL1 belong to the model: setting them
+/// changes nothing.
 pub fn registers() -> impl Iterator<Item = Register> {
     let many = |names: &'static [&'static str], group, bits, get: Get, set: Set| {
         names.iter().enumerate().map(move |(index, &name)| Register { name, group, bits, get, set, index })
     };
-    let debug = |names, get, set| many(names, Group::Control, 64, get, set);
+    let general = [
+        one("sp", Group::General, 64, |c, _| c.sp().into(), |c, _, v| c.set_sp(v as u64)),
+        one("pc", Group::General, 64, |c, _| c.pc.into(), |c, _, v| c.pc = v as u64),
+        one("pstate", Group::General, 32, |c, _| c.spsr().into(), |c, _, v| set_pstate(c, v as u64)),
+    ];
+    let status = [
+        one("fpsr", Group::Vector, 32, |c, _| c.fpsr.into(), |c, _, v| c.fpsr = v as u32),
+        one("fpcr", Group::Vector, 32, |c, _| c.fpcr.into(), |c, _, v| c.fpcr = v as u32),
+    ];
     many(&X, Group::General, 64, |c, i| c.x[i].into(), |c, i, v| c.x[i] = v as u64)
-        .chain(GENERAL)
+        .chain(general)
         .chain(many(&V, Group::Vector, 128, |c, i| c.v[i], |c, i, v| c.v[i] = v))
-        .chain(FP)
-        .chain(SYSTEM)
-        .chain(debug(&DBGBVR, |c, i| c.sys.dbgbvr[i].into(), |c, i, v| c.sys.dbgbvr[i] = v as u64))
-        .chain(debug(&DBGBCR, |c, i| c.sys.dbgbcr[i].into(), |c, i, v| c.sys.dbgbcr[i] = v as u64))
-        .chain(debug(&DBGWVR, |c, i| c.sys.dbgwvr[i].into(), |c, i, v| c.sys.dbgwvr[i] = v as u64))
-        .chain(debug(&DBGWCR, |c, i| c.sys.dbgwcr[i].into(), |c, i, v| c.sys.dbgwcr[i] = v as u64))
+        .chain(status)
+        .chain(levels!(sp: 0 "sp_el0" "sp_el1" "sp_el2" "sp_el3"))
+        .chain(levels!(elr: 1 "elr_el1" "elr_el2" "elr_el3"))
+        .chain(levels!(spsr: 1 "spsr_el1" "spsr_el2" "spsr_el3"))
+        .chain(levels!(esr: 1 "esr_el1" "esr_el2" "esr_el3"))
+        .chain(levels!(far: 1 "far_el1" "far_el2" "far_el3"))
+        .chain(levels!(afsr0: 1 "afsr0_el1" "afsr0_el2" "afsr0_el3"))
+        .chain(levels!(afsr1: 1 "afsr1_el1" "afsr1_el2" "afsr1_el3"))
+        .chain(levels!(vbar: 1 "vbar_el1" "vbar_el2" "vbar_el3"))
+        .chain(levels!(sctlr: 1 "sctlr_el1" "sctlr_el2" "sctlr_el3"))
+        .chain(levels!(actlr: 1 "actlr_el1" "actlr_el2" "actlr_el3"))
+        .chain(levels!(ttbr0: 1 "ttbr0_el1" "ttbr0_el2" "ttbr0_el3"))
+        .chain(levels!(tcr: 1 "tcr_el1" "tcr_el2" "tcr_el3"))
+        .chain(levels!(mair: 1 "mair_el1" "mair_el2" "mair_el3"))
+        .chain(levels!(amair: 1 "amair_el1" "amair_el2" "amair_el3"))
+        .chain(levels!(tpidr: 0 "tpidr_el0" "tpidr_el1" "tpidr_el2" "tpidr_el3"))
+        .chain(levels!(contextidr: 1 "contextidr_el1"))
+        .chain(levels!(mdcr: 2 "mdcr_el2" "mdcr_el3"))
+        .chain(levels!(cptr: 2 "cptr_el2" "cptr_el3"))
+        .chain(levels!(dbgwvr: 0 "dbgwvr0_el1" "dbgwvr1_el1" "dbgwvr2_el1" "dbgwvr3_el1"))
+        .chain(levels!(dbgwcr: 0 "dbgwcr0_el1" "dbgwcr1_el1" "dbgwcr2_el1" "dbgwcr3_el1"))
+        .chain(SINGLE)
 }
 
 impl Cpu {
@@ -232,17 +193,13 @@ mod tests {
             assert!(!seen.contains(&r.name), "{} twice", r.name);
             seen.push(r.name);
             let value = match r.name {
-                // EL2 with SP_EL2, N, C and all of D, A, I, F.
-                "cpsr" => 0xa000_03c9,
-                "nzcv" => 0x9000_0000,
-                "daif" => 0x2c0,
+                "pstate" => u128::from(psr::N | psr::V | psr::I | psr::PAN | 0b0101),
+                "mpidr_el1" | "midr_el1" => continue,
+                "nzcv" => psr::Z.into(),
+                "daif" => (psr::D | psr::F).into(),
+                "pan" => psr::PAN.into(),
                 "currentel" => 4,
                 "spsel" => 1,
-                "pan" => psr::PAN.into(),
-                "uao" => psr::UAO.into(),
-                "ss" => psr::SS.into(),
-                "il" => psr::IL.into(),
-                "oslsr_el1" => 0xa,
                 _ => {
                     (0x1111_2222_3333_4444_5555_6666_7777_8888u128 + n as u128)
                         & (u128::MAX >> (128 - r.bits))
@@ -252,15 +209,6 @@ mod tests {
             assert_eq!(cpu.register(r.name), Some(value), "{}", r.name);
         }
         assert!(!cpu.set_register("nonsense", 1) && cpu.register("nonsense").is_none());
-        assert!(seen.len() > 150, "{}", seen.len());
-    }
-
-    /// The stack pointer in use is one of the four.
-    #[test]
-    fn sp_is_the_levels() {
-        let mut cpu = Cpu::new(Model::CortexA53, 0, 2, 0);
-        assert!(cpu.set_register("sp", 0x1230) && cpu.register("sp_el2") == Some(0x1230));
-        assert!(cpu.set_register("spsel", 0) && cpu.set_register("sp", 0x4560));
-        assert_eq!((cpu.register("sp_el0"), cpu.register("sp_el2")), (Some(0x4560), Some(0x1230)));
+        assert!(seen.len() > 120, "{}", seen.len());
     }
 }

@@ -1,7 +1,7 @@
 //! The registers of a CPU as gdb wants them: its own features first, with its names, sizes and order, then
 //! everything else that the CPU has.
 
-use super::x86;
+use super::{aarch64, x86};
 use crate::machine::config::Arch;
 use crate::machine::cpu::{Core, Named};
 use std::fmt::Write;
@@ -46,6 +46,7 @@ impl Layout {
         match arch {
             Arch::X86_64 => x86::layout(true),
             Arch::I386 => x86::layout(false),
+            Arch::Aarch64 => aarch64::layout(),
         }
     }
 }
