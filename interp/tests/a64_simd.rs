@@ -76,12 +76,17 @@ fn alone(model: Model, word: u32) -> Outcome {
 
 /// A word of the row that is allocated on a CPU that has everything.
 fn sample(row: &Row) -> u32 {
+    sample_with(row, row.mask, row.value)
+}
+
+/// A word of the row with these bits fixed that is allocated on a CPU that has everything.
+fn sample_with(row: &Row, mask: u32, value: u32) -> u32 {
     let mut state = 0x9e37_79b9_7f4a_7c15u64 ^ u64::from(row.value);
     let word = std::iter::repeat_with(|| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        row.value | (state >> 20) as u32 & !row.mask
+        value | (state >> 20) as u32 & !mask
     })
     .take(1000)
     .find(|word| alone(Model::Max, *word) != Some((1, class::UNKNOWN)));
@@ -154,11 +159,9 @@ fn shown(need: Need) -> Option<(u32, u32, u64, u64)> {
 
 /// A word of the row that needs its feature.
 fn needing(row: &Row) -> u32 {
-    let half_type = Row { mask: row.mask | 3 << 22, value: row.value | 3 << 22, ..*row };
-    let half_shift = Row { mask: row.mask | 7 << 20, value: row.value | 1 << 20, ..*row };
     match row.need {
-        Need::HalfType => sample(&half_type),
-        Need::HalfShift => sample(&half_shift),
+        Need::HalfType => sample_with(row, row.mask | 3 << 22, row.value | 3 << 22),
+        Need::HalfShift => sample_with(row, row.mask | 7 << 20, row.value | 1 << 20),
         _ => sample(row),
     }
 }
