@@ -5,11 +5,11 @@
 use dejavm_interp::engine::Clock;
 use dejavm_interp::mem::{Memory, Region};
 use dejavm_interp::probe::Probes;
+use dejavm_interp::tlb::Tlb;
 use dejavm_interp::x86::exec::Exec;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::REG_RIP;
 use dejavm_interp::x86::regs::{cr0, cr4, efer, gpr, right, seg};
-use dejavm_interp::x86::tlb::Tlb;
 use dejavm_interp::x86::trap::Trap;
 use dejavm_interp::x86::{Cpu, NoBus, decode};
 

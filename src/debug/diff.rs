@@ -1,17 +1,18 @@
 //! What differs between two machines at the step where they part. The JSON form is stable and
 //! described in docs/diff.md.
 
+use super::disassembly::{LONGEST, disassemble};
 use super::lockstep::{Lockstep, Part};
 use crate::machine::board::{Board, Core};
+use crate::machine::cpu::Named;
 use crate::machine::fault;
-use crate::machine::tree::{Tree, Unequal};
+use crate::machine::tree::Unequal;
 use crate::replay::compare::describe;
 use crate::replay::{Input, Moment, Output};
 use crate::timeline::pages::{PAGE, frame_bytes};
+use dejavm_interp::inspect::Group;
 use dejavm_interp::mem::{Memory, PAGE_SIZE, PhysAddr};
 use dejavm_interp::probe::{Hit, Interest, Keep, Vectors, What};
-use dejavm_interp::x86::Cpu;
-use dejavm_interp::x86::inspect::{Group, Register, registers};
 use serde::Serialize;
 
 /// What made the difference.
@@ -131,24 +132,13 @@ pub(super) fn before<B: Board>(pair: &Lockstep<B>, part: Part) -> Found {
                     format!("the host's clock: {} or {}", or_nothing(&said[0]), or_nothing(&said[1])),
                 )
             } else {
-                let Core::X86(core) = state.board.core(cpu) else {
-                    return found(
-                        machine.state.icount,
-                        machine.state.warp,
-                        cpu,
-                        pc,
-                        Cause::Instruction,
-                        "a step".into(),
-                    );
-                };
-                let core = core.clone();
                 let read = |addr| {
                     let at = machine.state.board.translate(cpu, &machine.mem, addr)?;
                     let mut byte = [0];
                     machine.mem.read(at, &mut byte);
                     Some(byte[0])
                 };
-                (Cause::Instruction, instruction(&core, pc, read))
+                (Cause::Instruction, instruction(&state.board.core(cpu), pc, read))
             }
         }
     };
@@ -181,26 +171,15 @@ fn said(inputs: [Vec<Input>; 2]) -> String {
 }
 
 /// The instruction at `pc`, disassembled.
-fn instruction(cpu: &Cpu, pc: u64, read: impl Fn(u64) -> Option<u8>) -> String {
-    use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
-    let bytes: Vec<u8> = (0..15).map_while(|i| read(pc.wrapping_add(i))).collect();
+fn instruction(core: &Core<'_>, pc: u64, read: impl Fn(u64) -> Option<u8>) -> String {
+    let bytes: Vec<u8> = (0..LONGEST).map_while(|i| read(pc.wrapping_add(i))).collect();
     if bytes.is_empty() {
         return "an instruction that is not mapped".to_owned();
     }
-    let offset = cpu.rip();
-    let mut decoder = Decoder::with_ip(u32::from(cpu.code_size()) * 8, &bytes, offset, DecoderOptions::NONE);
-    let decoded = decoder.decode();
-    if decoded.is_invalid() {
-        return format!("no instruction: {}", digits(&bytes));
+    match disassemble(core, pc, &bytes) {
+        Some(line) => line.text.unwrap_or_else(|| format!("no instruction: {}", digits(&bytes))),
+        None => "a step".to_owned(),
     }
-    let mut text = String::new();
-    let mut formatter = NasmFormatter::new();
-    let options = formatter.options_mut();
-    options.set_hex_prefix("0x");
-    options.set_hex_suffix("");
-    options.set_space_after_operand_separator(true);
-    formatter.format(&decoded, &mut text);
-    text
 }
 
 /// Has the first machine note what it enters.
@@ -252,17 +231,21 @@ pub(super) fn after<B: Board>(pair: &mut Lockstep<B>, found: &mut Found) {
 fn named<B: Board>(a: &mut B, b: &mut B, mut fields: Vec<Unequal>) -> Vec<Unequal> {
     let mut all = Vec::new();
     for i in 0..a.cpus().min(b.cpus()) {
-        let (Core::X86(x), Core::X86(y)) = (a.core(i), b.core(i)) else { continue };
+        let (x, y) = (a.core(i), b.core(i));
         let prefix = format!("cpus[{i}].");
         let mut explained = Vec::new();
-        for register in registers().filter(|r| r.get(x) != r.get(y)) {
-            let parts: Vec<String> = parts(&register, x).iter().map(|p| format!("{prefix}{p}")).collect();
+        for register in x.registers() {
+            let values = [&x, &y].map(|core| core.get(register.name).unwrap_or_default());
+            if values[0] == values[1] {
+                continue;
+            }
+            let parts: Vec<String> = x.parts(register.name).iter().map(|p| format!("{prefix}{p}")).collect();
             if fields.iter().any(|f| parts.contains(&f.path)) {
                 all.push(Unequal {
                     path: format!("cpu{i}.{}", register.name),
                     name: Some(manual_name(&register)),
-                    first: format!("{:#x}", register.get(x)),
-                    second: format!("{:#x}", register.get(y)),
+                    first: format!("{:#x}", values[0]),
+                    second: format!("{:#x}", values[1]),
                 });
                 explained.extend(parts);
             }
@@ -273,15 +256,8 @@ fn named<B: Board>(a: &mut B, b: &mut B, mut fields: Vec<Unequal>) -> Vec<Unequa
     all
 }
 
-/// The fields that a register is made of.
-fn parts(register: &Register, cpu: &Cpu) -> Vec<String> {
-    let mut other = cpu.clone();
-    register.set(&mut other, !register.get(cpu));
-    Tree::of(cpu).unequal(&Tree::of(&other)).into_iter().map(|u| u.path).collect()
-}
-
-/// What Intel's manual calls a register.
-fn manual_name(register: &Register) -> String {
+/// What the manual calls a register.
+fn manual_name(register: &Named) -> String {
     let name = register.name;
     let upper = name.to_uppercase();
     for (suffix, what) in [("_base", "base"), ("_limit", "limit"), ("_flags", "access rights")] {

@@ -1,6 +1,7 @@
 //! Debuggers: thin clients of [`crate::timeline`].
 
 pub mod diff;
+pub mod disassembly;
 pub mod expr;
 pub mod gdb;
 pub mod lockstep;

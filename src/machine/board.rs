@@ -1,37 +1,11 @@
 //! What the run loop needs of a board.
 
+pub use super::cpu::Core;
 use crate::devices::World;
 use crate::machine::events::TimerId;
 use crate::replay::{Input, Source};
 use dejavm_interp::engine::{Clock, Control, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
-
-/// A CPU's registers, by architecture.
-pub enum Core<'a> {
-    /// An x86 CPU.
-    X86(&'a mut dejavm_interp::x86::Cpu),
-    /// No CPU of any architecture: a board for tests.
-    None,
-}
-
-impl Core<'_> {
-    /// The register's value, by its name in the manuals, in lower case.
-    pub fn get(&self, name: &str) -> Option<u128> {
-        match self {
-            Self::X86(cpu) => cpu.register(name),
-            Self::None => None,
-        }
-    }
-
-    /// Sets a register. False when there is none of this name, or it cannot be set.
-    #[must_use]
-    pub fn set(&mut self, name: &str, value: u128) -> bool {
-        match self {
-            Self::X86(cpu) => cpu.set_register(name, value),
-            Self::None => false,
-        }
-    }
-}
 
 /// A board: CPUs and devices as one plain value. A clone is a snapshot (memory apart).
 pub trait Board: Clone + Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static {

@@ -1,6 +1,6 @@
 //! Faults: one flipped bit of a register, of memory or of any field of the state. A tool for tests.
 
-use super::board::{Board, Core};
+use super::board::Board;
 use super::tree::{ROOT, Tree, Wrong};
 use super::{Machine, State};
 use crate::replay::Input;
@@ -124,7 +124,8 @@ impl Fault {
         }
         let mut core = board.core(cpu);
         let Some((bits, old)) = core.width(name).zip(core.get(name)) else {
-            let (names, name) = (core.names(), name.to_owned());
+            let names = core.registers().iter().map(|r| r.name.to_owned()).collect();
+            let name = name.to_owned();
             return Err(Wrong::Name { place: format!("cpu{cpu}"), name, names, passing: false });
         };
         if bit >= bits {
@@ -198,23 +199,5 @@ fn number(text: &str) -> Option<u64> {
     match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
-    }
-}
-
-impl Core<'_> {
-    /// Names of all registers.
-    fn names(&self) -> Vec<String> {
-        match self {
-            Self::X86(_) => dejavm_interp::x86::inspect::registers().map(|r| r.name.to_owned()).collect(),
-            Self::None => vec!["no registers".to_owned()],
-        }
-    }
-
-    /// Bits of a register.
-    fn width(&self, name: &str) -> Option<u32> {
-        match self {
-            Self::X86(_) => dejavm_interp::x86::inspect::registers().find(|r| r.name == name).map(|r| r.bits),
-            Self::None => None,
-        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod board;
 pub mod build;
 pub mod config;
+pub mod cpu;
 pub mod events;
 pub mod fault;
 pub mod loader;
@@ -10,6 +11,7 @@ pub mod pc;
 pub mod time;
 pub mod toy;
 pub mod tree;
+pub mod virt;
 
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};

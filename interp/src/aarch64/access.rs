@@ -5,7 +5,7 @@ use super::mmu::{Translation, status};
 use super::regs::sctlr;
 use crate::mem::{PAGE_SIZE, Place, attr};
 use crate::probe::What;
-use crate::x86::tlb::Access;
+use crate::tlb::Access;
 
 impl Exec<'_> {
     /// Loads `size` (1, 2, 4, 8, 16) bytes in the current byte order.
@@ -88,6 +88,7 @@ impl Exec<'_> {
             self.check_store(next)?;
             self.check_store(va)?;
         }
+        self.watchpoint(va, 2 * size, Access::Write, false)?;
         self.store(va, size, a)?;
         self.store(next, size, b)
     }
@@ -146,9 +147,11 @@ impl Exec<'_> {
         }
         let room = PAGE_SIZE - va % PAGE_SIZE;
         if u64::from(size) <= room {
+            self.watchpoint(va, size, access, unprivileged)?;
             return Ok((first, size, None));
         }
         let second = self.translate(unprivileged, va.wrapping_add(room), access)?;
+        self.watchpoint(va, size, access, unprivileged)?;
         Ok((first, room as u8, Some(second)))
     }
 

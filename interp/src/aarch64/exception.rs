@@ -2,6 +2,7 @@
 
 use super::exec::{Exec, Flow, Trap, class};
 use super::regs::{Activity, psr, sctlr};
+use crate::guest::Boundary;
 use crate::probe::What;
 
 /// Offsets in the vector table (D1.3.1.4).
@@ -34,65 +35,76 @@ const IRQ_VECTOR: u8 = 0x40;
 const FIQ_VECTOR: u8 = 0x41;
 const SERROR_VECTOR: u8 = 0x42;
 
-/// What the boundary did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Boundary {
-    /// Nothing pends: run instructions.
-    Run,
-    /// An interrupt was entered: one step.
-    Entered,
-    /// The CPU is not running.
-    Idle,
+/// An interrupt that is about to be taken.
+struct Pending {
+    target: u8,
+    offset: u64,
+    vector: u8,
 }
 
 impl Exec<'_> {
-    /// Takes the highest-priority pending interrupt that is not masked.
-    pub fn boundary(&mut self) -> Boundary {
+    /// Takes the highest-priority pending event that is not masked.
+    ///
+    /// # Errors
+    /// A software step exception that pends.
+    pub fn boundary(&mut self) -> Result<Boundary, Trap> {
         match self.cpu.activity {
-            Activity::Off => return Boundary::Idle,
+            Activity::Off => return Ok(Boundary::Idle),
             Activity::Running => {}
-            Activity::WaitForInterrupt | Activity::WaitForEvent => {
-                // A pending interrupt wakes even when it is masked (D1.6.2).
-                let wakes = self.cpu.irq || self.cpu.fiq || self.cpu.serror;
-                let event =
-                    self.cpu.activity == Activity::WaitForEvent && std::mem::take(&mut self.cpu.event);
-                if !wakes && !event {
-                    return Boundary::Idle;
-                }
-                self.cpu.activity = Activity::Running;
-            }
+            // A pending interrupt wakes even when it is masked (D1.6.2).
+            Activity::WaitForInterrupt if self.cpu.interrupted() => self.cpu.activity = Activity::Running,
+            Activity::WaitForInterrupt => return Ok(Boundary::Idle),
         }
-        let (hcr, scr) = (self.cpu.sys.hcr, self.cpu.sys.scr);
-        let pending = [
-            (self.cpu.fiq, psr::F, vector::FIQ, FIQ_VECTOR, route::HCR_FMO, route::SCR_FIQ),
-            (self.cpu.irq, psr::I, vector::IRQ, IRQ_VECTOR, route::HCR_IMO, route::SCR_IRQ),
-            (self.cpu.serror, psr::A, vector::SERROR, SERROR_VECTOR, route::HCR_AMO, route::SCR_EA),
+        if let Some(step) = self.pending_step() {
+            return Err(step);
+        }
+        let Some(Pending { target, offset, vector }) = self.deliverable() else {
+            return Ok(Boundary::Run(self.one_at_a_time()));
+        };
+        if vector == SERROR_VECTOR {
+            self.cpu.serror = false;
+        }
+        let back = self.cpu.pc;
+        self.enter(target, offset, back);
+        self.event(What::Interrupt { vector, software: false });
+        Ok(Boundary::Entered)
+    }
+
+    /// The interrupt that is taken now: the first that pends and is not masked (D1.3.6).
+    #[inline]
+    fn deliverable(&self) -> Option<Pending> {
+        let cpu = &*self.cpu;
+        if !cpu.interrupted() {
+            return None;
+        }
+        let (hcr, scr) = (cpu.sys.hcr, cpu.sys.scr);
+        let lines = [
+            (cpu.fiq, psr::F, vector::FIQ, FIQ_VECTOR, route::HCR_FMO, route::SCR_FIQ),
+            (cpu.irq, psr::I, vector::IRQ, IRQ_VECTOR, route::HCR_IMO, route::SCR_IRQ),
+            (cpu.serror, psr::A, vector::SERROR, SERROR_VECTOR, route::HCR_AMO, route::SCR_EA),
         ];
-        for (line, mask, offset, number, to_el2, to_el3) in pending {
-            if !line {
-                continue;
-            }
+        lines.into_iter().find_map(|(line, mask, offset, vector, to_el2, to_el3)| {
             let target = match () {
-                () if self.cpu.highest == 3 && scr & to_el3 != 0 => 3,
-                () if self.cpu.highest >= 2 && hcr & (to_el2 | route::HCR_TGE) != 0 => 2,
+                () if cpu.highest == 3 && scr & to_el3 != 0 => 3,
+                () if cpu.highest >= 2 && hcr & (to_el2 | route::HCR_TGE) != 0 => 2,
                 () => 1,
             };
-            // Masked at or below the target's level, never from below it; not taken from above it.
-            let masked = target < self.cpu.el
-                || target == self.cpu.el && self.cpu.daif & mask != 0
-                || target > self.cpu.el && target == 1 && self.cpu.daif & mask != 0;
-            if masked {
-                continue;
-            }
-            if number == SERROR_VECTOR {
-                self.cpu.serror = false;
-            }
-            let back = self.cpu.pc;
-            self.enter(target, offset, back);
-            self.event(What::Interrupt { vector: number, software: false });
-            return Boundary::Entered;
-        }
-        Boundary::Run
+            // PSTATE masks what goes to the current level, or to EL1 from EL0; what goes higher is never
+            // masked, what would go lower always.
+            let masked = target < cpu.el || (target == cpu.el || target == 1) && cpu.daif & mask != 0;
+            (line && !masked).then_some(Pending { target, offset, vector })
+        })
+    }
+
+    /// Each instruction needs a look before or after it.
+    #[inline]
+    fn one_at_a_time(&self) -> bool {
+        self.cpu.pstate & psr::IL != 0 || self.cpu.stepping() || self.cpu.has_breakpoints()
+    }
+
+    /// True when [`Exec::boundary`] would find nothing to do and let any number of instructions run.
+    pub fn quiet(&self) -> bool {
+        self.cpu.activity == Activity::Running && self.deliverable().is_none() && !self.one_at_a_time()
     }
 
     /// Takes a synchronous exception; PC is what shall be returned to.
@@ -105,6 +117,12 @@ impl Exec<'_> {
             class::DATA_ABORT_LOWER if self.cpu.el == target => class::DATA_ABORT,
             class::INSTRUCTION_ABORT if self.cpu.el < target => class::INSTRUCTION_ABORT_LOWER,
             class::DATA_ABORT if self.cpu.el < target => class::DATA_ABORT_LOWER,
+            // The classes of debug exceptions from the same level follow those from a lower one.
+            class::BREAKPOINT_LOWER | class::STEP_LOWER | class::WATCHPOINT_LOWER
+                if self.cpu.el == target =>
+            {
+                class + 1
+            }
             other => other,
         };
         self.cpu.sys.esr[i] = u64::from(class) << 26 | 1 << 25 | u64::from(iss);
@@ -125,6 +143,9 @@ impl Exec<'_> {
         match class {
             class::HVC64 => 2.max(el),
             class::SMC64 if self.cpu.highest == 3 => 3,
+            class::BREAKPOINT_LOWER | class::STEP_LOWER | class::WATCHPOINT_LOWER | class::BRK64 => {
+                self.cpu.debug_target().max(el)
+            }
             _ if el == 0 && self.cpu.highest >= 2 && self.cpu.sys.hcr & route::HCR_TGE != 0 => 2,
             _ => el.max(1),
         }
@@ -176,7 +197,7 @@ impl Exec<'_> {
         self.cpu.exclusive = None;
         self.cpu.event = true;
         self.mode_changed();
-        Flow::EventJump
+        Flow::Entered
     }
 
     /// HVC is enabled (D1.3.2).

@@ -1,11 +1,9 @@
 //! What an instruction's handler works on: the CPU, memory, the bus, the time.
 
 use super::mmu::key;
-use super::regs::Cpu;
-use crate::engine::{At, Bus, Clock};
+use crate::engine::{At, Bus};
+pub use crate::exec::Flow;
 use crate::mem::Memory;
-use crate::probe::{Probes, What};
-use crate::x86::tlb::Tlb;
 
 /// What an AArch64 CPU needs of the board besides memory-mapped devices.
 pub trait A64Bus: Bus {
@@ -71,68 +69,14 @@ impl Trap {
     }
 }
 
-/// How execution goes on after an instruction that completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// With the following instruction.
-    Next,
-    /// At PC, which the handler changed.
-    Jump,
-    /// With the following instruction, after looking at pending events and the CPU's mode.
-    Event,
-    /// At PC, after looking at pending events and the CPU's mode.
-    EventJump,
-    /// The CPU spins: with several CPUs its turn ends.
-    Yield,
-}
+/// AArch64 as a guest architecture.
+#[derive(Debug)]
+pub enum A64 {}
 
 /// What a handler works on.
-pub struct Exec<'a> {
-    /// The architectural state.
-    pub cpu: &'a mut Cpu,
-    /// Cached translations of this CPU.
-    pub tlb: &'a mut Tlb,
-    /// Guest-physical memory.
-    pub mem: &'a mut Memory,
-    /// Everything else.
-    pub bus: &'a mut dyn A64Bus,
-    /// Index of the CPU.
-    pub index: usize,
-    /// The clock at the start of the run.
-    pub clock: Clock,
-    /// Steps that may still be made, the current one included.
-    pub left: u64,
-    /// The run's budget.
-    pub budget: u64,
-    /// The running block must be left after this instruction.
-    pub attention: bool,
-    /// What a debugger wants to know.
-    pub probes: &'a mut Probes,
-    /// Address of the instruction at the current boundary, kept only for active probes.
-    pub pc: u64,
-}
+pub type Exec<'a> = crate::exec::Exec<'a, A64>;
 
 impl Exec<'_> {
-    /// The moment of an access that the current step makes.
-    #[inline]
-    pub fn at(&self) -> At {
-        At { icount: self.clock.icount + (self.budget - self.left), cpu: self.index }
-    }
-
-    /// Tells the probes of an event in the current step.
-    #[inline]
-    pub fn event(&mut self, what: What) {
-        if self.probes.active() {
-            let At { icount, cpu } = self.at();
-            let watched = match what {
-                What::Mmio { addr, size, write, .. } => self.mem.watched_on_bus(addr, size, write),
-                _ => false,
-            };
-            self.probes.event(icount, cpu, self.pc, what, watched);
-            self.attention |= self.probes.full();
-        }
-    }
-
     /// A general register; 31 is zero.
     #[inline(always)]
     pub fn x(&self, n: u8) -> u64 {
@@ -165,15 +109,17 @@ impl Exec<'_> {
         if n == 31 { self.cpu.set_sp(v) } else { self.set_x(n, v) }
     }
 
-    /// Must follow every call of the bus.
-    pub fn after_bus(&mut self) {
-        self.attention |= self.bus.attention() || self.mem.has_hits();
+    /// [`Flow::Event`] with the following instruction.
+    #[inline]
+    pub fn event_next(&mut self) -> Flow {
+        self.cpu.pc = self.cpu.pc.wrapping_add(4);
+        Flow::Event
     }
 
     /// Selects the cached translations that the CPU's mode asks for. Must follow every change of the
     /// exception level, PSTATE.PAN or a register that translation depends on.
     pub fn mode_changed(&mut self) {
-        let key = key(self.cpu, false);
-        self.tlb.select(Some(key));
+        let slow = self.cpu.has_watchpoints();
+        self.tlb.select((!slow).then(|| key(self.cpu, false)));
     }
 }

@@ -8,7 +8,7 @@ use super::int::extended;
 use super::op::Op;
 use super::regs::Exclusive;
 use crate::mem::Place;
-use crate::x86::tlb::Access;
+use crate::tlb::Access;
 
 type Done = Result<Flow, Trap>;
 
@@ -214,6 +214,11 @@ pub fn store_release(ex: &mut Exec<'_>, op: &Op) -> Done {
     let v = ex.x(op.rd);
     ex.store(va, size, v.into())?;
     Ok(Flow::Next)
+}
+
+/// True for LDXR, LDAXR, LDXP, LDAXP.
+pub fn is_load_exclusive(word: u32) -> bool {
+    word & 0x3f40_0000 == 0x0840_0000 && word >> 23 & 1 == 0
 }
 
 /// LDXR, LDAXR.

@@ -3,7 +3,7 @@
 use super::exec::{Exec, Trap, class};
 use super::regs::{Cpu, psr, sctlr};
 use crate::mem::{Memory, PhysAddr, Place, attr};
-use crate::x86::tlb::{Access, Key};
+use crate::tlb::{Access, Key};
 
 /// Bits of [`Key::mode`].
 mod mode {
@@ -53,7 +53,7 @@ pub fn key(cpu: &Cpu, unprivileged: bool) -> Key {
     let ttbr1 = if el == 1 { cpu.sys.ttbr1 } else { 0 };
     // The ASID is no part of it: entries are tagged by the tables themselves.
     let root = |v: u64| v & 0x0000_ffff_ffff_fffe;
-    Key { root: root(cpu.sys.ttbr0[i]), pdptrs: [root(ttbr1), cpu.sys.tcr[i], 0, 0], mode: m }
+    Key { root: root(cpu.sys.ttbr0[i]), more: [root(ttbr1), cpu.sys.tcr[i], cpu.sys.mair[i], 0], mode: m }
 }
 
 /// A translation that was found.
@@ -106,7 +106,7 @@ fn output_bits(code: u64) -> u32 {
 
 fn region(key: &Key, va: u64) -> Region {
     let el = key.mode >> mode::EL & 3;
-    let [ttbr1, tcr, ..] = key.pdptrs;
+    let [ttbr1, tcr, ..] = key.more;
     if el == 1 {
         let high = va >> 55 & 1 != 0;
         let output_bits = output_bits(tcr >> 32);
@@ -280,7 +280,7 @@ fn find(cpu: &Cpu, mem: &Memory, key: &Key, va: u64, access: Access) -> Result<F
         return Err(Fault(status::PERMISSION + level));
     }
     let phys = base | address & ((1 << span) - 1);
-    let mair = cpu.sys.mair[(el & 3) as usize] >> (8 * (entry >> 2 & 7)) & 0xff;
+    let mair = key.more[2] >> (8 * (entry >> 2 & 7)) & 0xff;
     let write_ok = writable && (!user || user_access);
     let translation = Translation { phys, place: mem.place(phys), write_ok, device: mair & 0xf0 == 0 };
     Ok(Found { translation, steps, n })

@@ -50,8 +50,6 @@ pub enum Activity {
     Running,
     /// WFI: waits for an interrupt.
     WaitForInterrupt,
-    /// WFE: waits for an event or an interrupt.
-    WaitForEvent,
     /// Powered off by PSCI.
     Off,
 }
@@ -196,6 +194,8 @@ pub struct Cpu {
     pub event: bool,
     /// See [`Activity`].
     pub activity: Activity,
+    /// What software step let through last: was it a load-exclusive? `None` for an exception's return.
+    pub stepped_exclusive: Option<bool>,
     /// The interrupt request line.
     pub irq: bool,
     /// The fast interrupt request line.
@@ -235,6 +235,7 @@ impl Cpu {
             exclusive: None,
             event: false,
             activity: Activity::Running,
+            stepped_exclusive: None,
             irq: false,
             fiq: false,
             serror: false,
@@ -263,6 +264,11 @@ impl Cpu {
         if self.sp_sel { usize::from(self.el & 3) } else { 0 }
     }
 
+    /// An interrupt pends, masked or not.
+    pub fn interrupted(&self) -> bool {
+        self.irq || self.fiq || self.serror
+    }
+
     /// PSTATE as SPSR shows it.
     pub fn spsr(&self) -> u64 {
         self.nzcv | self.daif | self.pstate | u64::from(self.el) << 2 | u64::from(self.sp_sel)
@@ -270,10 +276,11 @@ impl Cpu {
 
     /// Sets PSTATE from an SPSR that names a 64-bit state which exists.
     pub fn set_spsr(&mut self, v: u64) {
+        let step = self.step_after_return(v);
         self.nzcv = v & psr::NZCV;
         self.daif = v & psr::DAIF;
         let pan = if self.model.features().pan { psr::PAN } else { 0 };
-        self.pstate = v & (psr::SS | psr::IL | pan);
+        self.pstate = v & (psr::IL | pan) | step;
         self.el = (v >> 2 & 3) as u8;
         self.sp_sel = v & 1 != 0;
     }

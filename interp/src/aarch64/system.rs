@@ -4,7 +4,7 @@ use super::exec::{Exec, Flow, Trap, class};
 use super::op::Op;
 use super::regs::{Activity, psr, sctlr};
 use super::sysreg::{encoding, trapped};
-use crate::x86::tlb::Access;
+use crate::tlb::Access;
 
 type Done = Result<Flow, Trap>;
 
@@ -16,8 +16,9 @@ fn register(op: &Op) -> u16 {
 /// SVC.
 pub fn svc(ex: &mut Exec<'_>, op: &Op) -> Done {
     let back = ex.cpu.pc.wrapping_add(4);
+    ex.cpu.step_done();
     ex.raise(class::SVC64, op.bits(20, 5), None, back);
-    Ok(Flow::EventJump)
+    Ok(Flow::Entered)
 }
 
 /// HVC: to the firmware behind it, or to EL2.
@@ -32,8 +33,9 @@ pub fn hvc(ex: &mut Exec<'_>, op: &Op) -> Done {
         return Err(Trap::UNDEFINED);
     }
     let back = ex.cpu.pc.wrapping_add(4);
+    ex.cpu.step_done();
     ex.raise(class::HVC64, op.bits(20, 5), None, back);
-    Ok(Flow::EventJump)
+    Ok(Flow::Entered)
 }
 
 /// SMC: to the firmware behind it, or to EL3.
@@ -51,8 +53,9 @@ pub fn smc(ex: &mut Exec<'_>, op: &Op) -> Done {
         return Err(Trap::UNDEFINED);
     }
     let back = ex.cpu.pc.wrapping_add(4);
+    ex.cpu.step_done();
     ex.raise(class::SMC64, op.bits(20, 5), None, back);
-    Ok(Flow::EventJump)
+    Ok(Flow::Entered)
 }
 
 fn firmware(ex: &mut Exec<'_>, smc: bool) -> Option<Flow> {
@@ -60,7 +63,7 @@ fn firmware(ex: &mut Exec<'_>, smc: bool) -> Option<Flow> {
     let answer = ex.bus.firmware(ex.mem, at, smc, x);
     ex.after_bus();
     ex.set_x(0, answer?);
-    Some(Flow::Event)
+    Some(ex.event_next())
 }
 
 /// BRK.
@@ -84,7 +87,7 @@ pub fn mrs(ex: &mut Exec<'_>, op: &Op) -> Done {
 pub fn msr(ex: &mut Exec<'_>, op: &Op) -> Done {
     let v = ex.x(op.rd);
     ex.write_system(register(op), op.rd, v)?;
-    Ok(Flow::Event)
+    Ok(ex.event_next())
 }
 
 /// MSR (immediate).
@@ -105,7 +108,7 @@ pub fn msr_imm(ex: &mut Exec<'_>, op: &Op) -> Done {
         _ => return Err(Trap::UNDEFINED),
     }
     ex.mode_changed();
-    Ok(Flow::Event)
+    Ok(ex.event_next())
 }
 
 /// NOP and the hints that mean nothing here.
@@ -114,7 +117,8 @@ pub fn nop(_ex: &mut Exec<'_>, _op: &Op) -> Done {
 }
 
 /// YIELD.
-pub fn yield_(_ex: &mut Exec<'_>, _op: &Op) -> Done {
+pub fn yield_(ex: &mut Exec<'_>, _op: &Op) -> Done {
+    ex.cpu.pc = ex.cpu.pc.wrapping_add(4);
     Ok(Flow::Yield)
 }
 
@@ -130,16 +134,15 @@ fn wait_trap(ex: &Exec<'_>, bit: u64, which: u32) -> Result<(), Trap> {
 pub fn wfi(ex: &mut Exec<'_>, _op: &Op) -> Done {
     wait_trap(ex, sctlr::NTWI, 0)?;
     ex.cpu.activity = Activity::WaitForInterrupt;
-    Ok(Flow::Event)
+    Ok(ex.event_next())
 }
 
-/// WFE.
+/// WFE. It may wake for any reason (D1.6.1): here it always does, after giving up the CPU's turn, so that
+/// nobody has to know which event would wake it.
 pub fn wfe(ex: &mut Exec<'_>, _op: &Op) -> Done {
     wait_trap(ex, sctlr::NTWE, 1)?;
-    if !std::mem::take(&mut ex.cpu.event) {
-        ex.cpu.activity = Activity::WaitForEvent;
-    }
-    Ok(Flow::Event)
+    let flow = ex.event_next();
+    Ok(if std::mem::take(&mut ex.cpu.event) { flow } else { Flow::Yield })
 }
 
 /// SEV.

@@ -334,12 +334,6 @@ impl Exec<'_> {
         }
     }
 
-    /// Must follow every call of the bus: the block is left after this instruction if the
-    /// machine has to look at something.
-    pub fn after_bus(&mut self) {
-        self.attention |= self.bus.attention() || self.mem.has_hits();
-    }
-
     /// Caches the permission to write after a store, if its frame has no attribute left.
     fn permit_write(&mut self, lin: u64, p: &Pieces) {
         if p.second.is_none()

@@ -6,17 +6,7 @@ use super::flags::bit;
 use super::interrupt::Source;
 use super::regs::{Activity, Shadow};
 use super::trap::{Trap, vector};
-
-/// What the boundary did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Boundary {
-    /// Nothing pends: run instructions. True when only one may run before the next look.
-    Run(bool),
-    /// An event was entered: one step.
-    Entered,
-    /// The CPU is not running.
-    Idle,
-}
+use crate::guest::Boundary;
 
 impl Exec<'_> {
     /// Takes the highest-priority pending event, if any.

@@ -3,12 +3,11 @@
 use super::mmu::{Rights, key};
 use super::op::{Op, REG_RIP};
 use super::regs::{Cpu, cr0, seg};
-use super::tlb::Tlb;
 use super::trap::Trap;
 use super::word::Word;
-use crate::engine::{At, Bus, Clock};
+use crate::engine::{At, Bus};
+pub use crate::exec::Flow;
 use crate::mem::Memory;
-use crate::probe::{Probes, What};
 
 /// What an x86 CPU needs of the board besides memory-mapped devices.
 pub trait X86Bus: Bus {
@@ -33,80 +32,14 @@ pub trait X86Bus: Bus {
     fn ferr(&mut self, mem: &mut Memory, at: At, level: bool);
 }
 
-/// How execution goes on after an instruction that completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// With the following instruction.
-    Next,
-    /// At RIP, which the handler changed.
-    Jump,
-    /// The same instruction again: RIP is back at it (REP strings).
-    Again,
-    /// At RIP, after looking at pending events and the CPU's mode.
-    Event,
-    /// At RIP, in a handler that the instruction entered: like `Event`, but RFLAGS.TF as it was
-    /// before the instruction causes no single-step trap.
-    Entered,
-    /// The CPU halted, after a look at pending events.
-    Halt,
-    /// The CPU spins: with several CPUs its turn ends.
-    Yield,
-}
+/// x86 as a guest architecture.
+#[derive(Debug)]
+pub enum X86 {}
 
 /// What a handler works on.
-pub struct Exec<'a> {
-    /// The architectural state.
-    pub cpu: &'a mut Cpu,
-    /// Cached translations of this CPU.
-    pub tlb: &'a mut Tlb,
-    /// Guest-physical memory.
-    pub mem: &'a mut Memory,
-    /// Everything else.
-    pub bus: &'a mut dyn X86Bus,
-    /// Index of the CPU.
-    pub index: usize,
-    /// The clock at the start of the run.
-    pub clock: Clock,
-    /// Steps that may still be made, the current one included.
-    pub left: u64,
-    /// The run's budget.
-    pub budget: u64,
-    /// The running block must be left after this instruction: a store hit code or page tables,
-    /// or the bus wants attention.
-    pub attention: bool,
-    /// What a debugger wants to know.
-    pub probes: &'a mut Probes,
-    /// Linear address of the instruction at the current boundary, kept only for active probes.
-    pub pc: u64,
-}
+pub type Exec<'a> = crate::exec::Exec<'a, X86>;
 
 impl Exec<'_> {
-    /// The boundary before the current step.
-    #[inline]
-    pub fn icount(&self) -> u64 {
-        self.clock.icount + (self.budget - self.left)
-    }
-
-    /// The moment of an access that the current step makes.
-    #[inline]
-    pub fn at(&self) -> At {
-        At { icount: self.icount(), cpu: self.index }
-    }
-
-    /// Tells the probes of an event in the current step.
-    #[inline]
-    pub fn event(&mut self, what: What) {
-        if self.probes.active() {
-            let At { icount, cpu } = self.at();
-            let watched = match what {
-                What::Mmio { addr, size, write, .. } => self.mem.watched_on_bus(addr, size, write),
-                _ => false,
-            };
-            self.probes.event(icount, cpu, self.pc, what, watched);
-            self.attention |= self.probes.full();
-        }
-    }
-
     /// The time-stamp counter: virtual nanoseconds (1 GHz) plus what software added.
     pub fn tsc(&self) -> u64 {
         self.clock.virtual_ns(self.icount()).wrapping_add(self.cpu.msrs.tsc_offset)

@@ -1,40 +1,10 @@
-//! Registers by name, for debuggers, reports and tests.
-//!
-//! Names are the manual's, in lower case. Setting one changes the architectural state and nothing
-//! else: no check that an instruction would make is made.
+//! Registers by name, see [`crate::inspect`].
 
 use super::regs::{Cpu, Segment, seg};
-
-/// What a register is for: how debuggers group it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// General registers, RIP, RFLAGS, segment selectors.
-    General,
-    /// Hidden parts of segment registers, descriptor table registers.
-    Segment,
-    /// Control and debug registers.
-    Control,
-    /// Model-specific registers.
-    Model,
-    /// x87 and MMX.
-    X87,
-    /// SSE.
-    Vector,
-}
+pub use crate::inspect::Group;
 
 /// A named register.
-#[derive(Clone, Copy, Debug)]
-pub struct Register {
-    /// Its name.
-    pub name: &'static str,
-    /// Its group.
-    pub group: Group,
-    /// Bits.
-    pub bits: u32,
-    get: fn(&Cpu, usize) -> u128,
-    set: fn(&mut Cpu, usize, u128),
-    index: usize,
-}
+pub type Register = crate::inspect::Register<Cpu>;
 
 const GPRS: [&str; 16] = [
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
@@ -160,19 +130,6 @@ pub fn registers() -> impl Iterator<Item = Register> {
         }))
         .chain(many(&STACK, Group::X87, 80, stack_get, stack_set))
         .chain(many(&XMM, Group::Vector, 128, |c, i| c.vectors[i].xmm(), |c, i, v| c.vectors[i].set_xmm(v)))
-}
-
-impl Register {
-    /// Its value.
-    pub fn get(&self, cpu: &Cpu) -> u128 {
-        (self.get)(cpu, self.index)
-    }
-
-    /// Sets it; bits beyond its size are dropped.
-    pub fn set(&self, cpu: &mut Cpu, value: u128) {
-        let value = if self.bits < 128 { value & ((1 << self.bits) - 1) } else { value };
-        (self.set)(cpu, self.index, value);
-    }
 }
 
 impl Cpu {

@@ -84,7 +84,7 @@ pub fn key(cpu: &Cpu, rights: Rights) -> Key {
     set(user, mode::USER);
     let pdptrs = if pae && !long { cpu.pdptrs } else { [0; 4] };
     let root = if pae && !long { 0 } else { cpu.cr3 & pte::ADDR };
-    Key { root, pdptrs, mode: m }
+    Key { root, more: pdptrs, mode: m }
 }
 
 /// A translation that was found.
@@ -254,7 +254,7 @@ fn find(cpu: &Cpu, mem: &Memory, key: &Key, lin: u64, access: Access) -> Result<
     let (mut table, mut span) = if long {
         (key.root, 39)
     } else if pae {
-        let pdpte = key.pdptrs[(lin >> 30 & 3) as usize];
+        let pdpte = key.more[(lin >> 30 & 3) as usize];
         if pdpte & pte::P == 0 {
             return Err(absent);
         }

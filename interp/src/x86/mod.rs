@@ -6,7 +6,6 @@
 
 pub mod access;
 pub mod boundary;
-pub mod cache;
 pub mod decode;
 pub mod exec;
 pub mod flags;
@@ -21,12 +20,12 @@ pub mod op;
 pub mod regs;
 pub mod simd;
 pub mod system;
-pub mod tlb;
 pub mod trap;
 pub mod word;
 pub mod x87;
 
-pub use exec::{Exec, Flow, X86Bus};
+pub use crate::{cache, tlb};
+pub use exec::{Exec, Flow, X86, X86Bus};
 pub use interpreter::Interpreter;
 pub use nobus::NoBus;
 pub use regs::Cpu;

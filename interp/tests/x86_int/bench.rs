@@ -3,11 +3,11 @@
 use dejavm_interp::engine::{Clock, Control, Engine, Exit};
 use dejavm_interp::mem::{Memory, PAGE_SIZE, Region};
 use dejavm_interp::probe::Probes;
+use dejavm_interp::tlb::Tlb;
 use dejavm_interp::x86::decode::{Decoded, decode};
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Handler;
 use dejavm_interp::x86::regs::{Segment, cr0, cr4, efer, right, seg};
-use dejavm_interp::x86::tlb::Tlb;
 use dejavm_interp::x86::{Cpu, Exec, Flow, Interpreter, NoBus, Trap};
 
 /// Where data and code lie, linear; the frames behind are [`DATA_PHYS`] and [`CODE_PHYS`].

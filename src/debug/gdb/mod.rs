@@ -4,6 +4,8 @@
 //! [`session`] moves the machine. Packets that the crate cannot read end in an error answer and
 //! leave the session as it was.
 
+pub mod aarch64;
+pub mod layout;
 pub mod link;
 pub mod live;
 pub mod points;
@@ -17,12 +19,12 @@ use crate::timeline::Control;
 use gdbstub::stub::GdbStub;
 use gdbstub::stub::state_machine::GdbStubStateMachine as Machine;
 use gdbstub::stub::{DisconnectReason, GdbStubError};
+use layout::Layout;
 use link::{Answers, Link, PACKET, Packet, frame};
 use session::{Session, Stopped};
 use std::convert::Infallible;
 use std::time::Duration;
 use target::{Debuggee, Reason};
-use x86::Layout;
 
 /// How a debugger's visit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

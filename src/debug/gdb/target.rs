@@ -1,8 +1,8 @@
 //! What gdb asks for, as the protocol's library wants it answered.
 
+use super::layout::Layout;
 use super::points::Points;
 use super::session::{Go, Session, Stopped};
-use super::x86::Layout;
 use crate::machine::board::Board;
 use crate::replay::Input;
 use crate::timeline::Control;
@@ -189,7 +189,7 @@ impl<'a, S: Session> Debuggee<'a, S> {
         }
         let mut value = [0; 16];
         value[..bytes.len()].copy_from_slice(bytes);
-        let (name, value) = (register.source().to_owned(), u128::from_le_bytes(value));
+        let (name, value) = (register.source.to_owned(), u128::from_le_bytes(value));
         self.write(Input::WriteRegister { cpu: cpu as u8, name, value })
     }
 
@@ -197,7 +197,7 @@ impl<'a, S: Session> Debuggee<'a, S> {
         let register = self.layout.registers.get(number).ok_or(TargetError::Errno(EINVAL))?;
         let board = &mut self.session.machine().state.board;
         let own = register.get(&board.core(cpu));
-        let kept = || board.device_register(cpu, register.source()).map(|value| register.cut(value));
+        let kept = || board.device_register(cpu, register.source).map(|value| register.cut(value));
         own.or_else(kept).ok_or(TargetError::Errno(EINVAL))
     }
 
@@ -287,8 +287,9 @@ impl<'a, S: Session> Debuggee<'a, S> {
         let (_, linear) = self.program_counter(cpu);
         let stack = self.register(cpu, self.layout.hot[1]).ok();
         let core = self.session.machine().state.board.core(cpu);
-        // Bits 11:0 of CR3 are flags, or a number that Linux gives a space anew.
-        let space = core.get("cr3").map(|cr3| cr3 >> 12);
+        // Bits 11:0 of CR3 are flags, or a number that Linux gives a space anew; so are bits 63:48 of TTBR0.
+        let x86 = core.get("cr3").map(|cr3| cr3 >> 12);
+        let space = x86.or_else(|| core.get("ttbr0_el1").map(|ttbr0| ttbr0 & ((1 << 48) - 1)));
         Context { linear, stack, space }
     }
 

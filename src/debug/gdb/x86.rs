@@ -1,62 +1,8 @@
-//! The registers of x86 CPUs as gdb wants them: its own features first, with its names, sizes and
-//! order, then everything else that the CPU has.
+//! The registers of x86 CPUs in gdb's features, and the system's registers in one of our own.
 
-use crate::machine::board::Core;
-use crate::machine::config::Arch;
+use super::layout::{Description, Flags, Layout, Part, Row};
+use crate::machine::cpu::Named;
 use dejavm_interp::x86::inspect::{self, Group};
-use std::fmt::Write;
-
-/// A register as gdb sees it.
-#[derive(Clone, Debug)]
-pub struct Register {
-    /// gdb's name.
-    pub name: &'static str,
-    /// Bytes.
-    pub bytes: usize,
-    /// The manual's name.
-    source: &'static str,
-    /// `None`: a device keeps it.
-    register: Option<inspect::Register>,
-}
-
-impl Register {
-    /// The manual's name.
-    pub fn source(&self) -> &'static str {
-        self.source
-    }
-
-    /// Its bytes, if it is the CPU's own and the board has such a CPU.
-    pub fn get(&self, core: &Core<'_>) -> Option<Vec<u8>> {
-        match core {
-            Core::X86(cpu) => Some(self.cut(self.register?.get(cpu))),
-            Core::None => None,
-        }
-    }
-
-    /// A value in its size.
-    pub fn cut(&self, value: u128) -> Vec<u8> {
-        value.to_le_bytes()[..self.bytes].to_vec()
-    }
-}
-
-/// The registers of an architecture, in gdb's order. The same for as long as the machine lives,
-/// whatever mode its CPUs are in.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    /// All of them.
-    pub registers: Vec<Register>,
-    /// How many of them are read together; the others one by one.
-    pub together: usize,
-    /// The description for gdb.
-    pub xml: String,
-    /// Numbers of the program counter, stack pointer and frame pointer, sent with every stop.
-    pub hot: [usize; 3],
-    /// Address bits that the architecture has.
-    pub mask: u64,
-}
-
-/// gdb's name, the manual's name, bits, gdb's type.
-type Row = (&'static str, &'static str, u32, &'static str);
 
 const GENERAL_64: [Row; 16] = [
     ("rax", "rax", 64, "int64"),
@@ -117,9 +63,6 @@ const X87: [Row; 16] = [
 ];
 const MXCSR: Row = ("mxcsr", "mxcsr", 32, "i386_mxcsr");
 const SEGMENT_BASES: [Row; 2] = [("fs_base", "fs_base", 64, "int"), ("gs_base", "gs_base", 64, "int")];
-
-/// Bits with names: the type's name, bytes, and each bit's name and number.
-type Flags = (&'static str, u32, &'static [(&'static str, u32)]);
 
 const CORE_FLAGS: Flags = (
     "i386_eflags",
@@ -210,8 +153,8 @@ const SYSTEM_FLAGS: [Flags; 3] = [
     ("x86_efer", 8, &[("SCE", 0), ("LME", 8), ("LMA", 10), ("NXE", 11), ("SVME", 12), ("FFXSR", 14)]),
 ];
 
-/// The parts of an XMM register: gdb's name, type, and the types and counts of its elements.
-const XMM_PARTS: [(&str, &str, &str, u32); 6] = [
+/// The parts of an XMM register.
+const XMM_PARTS: [Part; 6] = [
     ("v4_float", "v4f", "ieee_single", 4),
     ("v2_double", "v2d", "ieee_double", 2),
     ("v16_int8", "v16i8", "int8", 16),
@@ -220,158 +163,64 @@ const XMM_PARTS: [(&str, &str, &str, u32); 6] = [
     ("v2_int64", "v2i64", "int64", 2),
 ];
 
-impl Layout {
-    /// The layout for an architecture.
-    pub fn new(arch: Arch) -> Self {
-        let long = arch == Arch::X86_64;
-        let mut d = Description::new(if long { "i386:x86-64" } else { "i386" });
-        d.feature("org.gnu.gdb.i386.core", |d| {
-            d.flags(&CORE_FLAGS);
-            let general: &[Row] = if long { &GENERAL_64 } else { &GENERAL_32 };
-            d.rows(general, "general");
-            d.rows(&[if long { RIP } else { EIP }], "general");
-            d.rows(&FLAGS_AND_SEGMENTS, "general");
-            d.rows(&X87, "float");
-        });
-        d.feature("org.gnu.gdb.i386.sse", |d| {
-            d.flags(&SSE_FLAGS);
-            d.vector();
-            let xmm = inspect::registers().filter(|r| r.group == Group::Vector && r.bits == 128);
-            for register in xmm.take(if long { 16 } else { 8 }) {
-                d.register(register.name, register, 128, "vec128", "vector");
+/// The local APIC keeps it; only 64-bit mode has it (SDM volume 3, section 2.5).
+const CR8: Named = Named { name: "cr8", group: Group::Control, bits: 64 };
+
+/// The layout of a CPU with or without 64-bit mode.
+pub fn layout(long: bool) -> Layout {
+    let all: Vec<Named> = inspect::registers().map(Named::from).collect();
+    let xmm: Vec<Named> = all.iter().filter(|r| r.group == Group::Vector && r.bits == 128).copied().collect();
+    let mut d = Description::new(if long { "i386:x86-64" } else { "i386" }, all);
+    d.feature("org.gnu.gdb.i386.core", |d| {
+        d.flags(&CORE_FLAGS);
+        let general: &[Row] = if long { &GENERAL_64 } else { &GENERAL_32 };
+        d.rows(general, "general");
+        d.rows(&[if long { RIP } else { EIP }], "general");
+        d.rows(&FLAGS_AND_SEGMENTS, "general");
+        d.rows(&X87, "float");
+    });
+    d.feature("org.gnu.gdb.i386.sse", |d| {
+        d.flags(&SSE_FLAGS);
+        d.vector("vec128", &XMM_PARTS);
+        for register in xmm.iter().take(if long { 16 } else { 8 }) {
+            d.register(register.name, register.name, 128, "vec128", "vector");
+        }
+        d.rows(&[MXCSR], "vector");
+    });
+    if long {
+        d.feature("org.gnu.gdb.i386.segments", |d| d.rows(&SEGMENT_BASES, "general"));
+    }
+    let together = d.count();
+    d.feature("org.dejavm.x86.system", |d| {
+        SYSTEM_FLAGS.iter().for_each(|flags| d.flags(flags));
+        for register in d.rest() {
+            // The selectors of LDTR and TR are in no feature of gdb's.
+            let named = !matches!(register.name, "ldtr" | "tr");
+            if named && matches!(register.group, Group::General | Group::Vector) {
+                continue;
             }
-            d.rows(&[MXCSR], "vector");
-        });
-        if long {
-            d.feature("org.gnu.gdb.i386.segments", |d| d.rows(&SEGMENT_BASES, "general"));
-        }
-        let together = d.registers.len();
-        d.feature("org.dejavm.x86.system", |d| {
-            SYSTEM_FLAGS.iter().for_each(|flags| d.flags(flags));
-            for register in inspect::registers() {
-                let shown = d.registers.iter().any(|r| r.source() == register.name);
-                // The selectors of LDTR and TR are in no feature of gdb's.
-                let named = !matches!(register.name, "ldtr" | "tr");
-                let long_only = named && matches!(register.group, Group::General | Group::Vector);
-                if !shown && !long_only {
-                    d.system(register);
-                }
-                if long && register.name == "cr4" {
-                    // The local APIC keeps it; only 64-bit mode has it (SDM volume 3, 2.5).
-                    d.row("cr8", "cr8", None, 64, "uint64", "system");
-                }
+            let kind = match register.name {
+                "cr0" => Some("x86_cr0"),
+                "cr4" => Some("x86_cr4"),
+                "efer" => Some("x86_efer"),
+                _ => None,
+            };
+            let name = if register.name == "kernel_gs_base" { "k_gs_base" } else { register.name };
+            d.system(name, register, kind);
+            if long && name == "cr4" {
+                d.system("cr8", CR8, None);
             }
-        });
-        let Description { registers, mut xml } = d;
-        xml.push_str("</target>\n");
-        let number = |name| registers.iter().position(|r| r.source() == name).unwrap_or_default();
-        let hot = [number("rip"), number("rsp"), number("rbp")];
-        let mask = if long { u64::MAX } else { u32::MAX.into() };
-        Self { registers, together, xml, hot, mask }
-    }
-}
-
-/// A description that is being written.
-struct Description {
-    registers: Vec<Register>,
-    xml: String,
-}
-
-impl Description {
-    fn new(architecture: &str) -> Self {
-        let mut d = Self { registers: Vec::new(), xml: String::new() };
-        d.line("<?xml version=\"1.0\"?>");
-        d.line("<!DOCTYPE target SYSTEM \"gdb-target.dtd\">");
-        d.line("<target>");
-        d.line(&format!("<architecture>{architecture}</architecture>"));
-        d
-    }
-
-    fn line(&mut self, text: &str) {
-        self.xml.push_str(text);
-        self.xml.push('\n');
-    }
-
-    fn feature(&mut self, name: &str, fill: impl FnOnce(&mut Self)) {
-        self.line(&format!("<feature name=\"{name}\">"));
-        fill(self);
-        self.line("</feature>");
-    }
-
-    fn flags(&mut self, (id, bytes, bits): &Flags) {
-        self.line(&format!("<flags id=\"{id}\" size=\"{bytes}\">"));
-        for (name, bit) in *bits {
-            self.line(&format!("<field name=\"{name}\" start=\"{bit}\" end=\"{bit}\"/>"));
         }
-        self.line("</flags>");
-    }
-
-    fn vector(&mut self) {
-        for (_, id, element, count) in XMM_PARTS {
-            self.line(&format!("<vector id=\"{id}\" type=\"{element}\" count=\"{count}\"/>"));
-        }
-        self.line("<union id=\"vec128\">");
-        for (name, id, ..) in XMM_PARTS {
-            self.line(&format!("<field name=\"{name}\" type=\"{id}\"/>"));
-        }
-        self.line("<field name=\"uint128\" type=\"uint128\"/>");
-        self.line("</union>");
-    }
-
-    fn rows(&mut self, rows: &[Row], group: &str) {
-        for &(name, source, bits, kind) in rows {
-            let found = inspect::registers().find(|r| r.name == source);
-            let register = found.unwrap_or_else(|| unreachable!("every CPU has {source}"));
-            self.register(name, register, bits, kind, group);
-        }
-    }
-
-    fn register(
-        &mut self,
-        name: &'static str,
-        register: inspect::Register,
-        bits: u32,
-        kind: &str,
-        group: &str,
-    ) {
-        self.row(name, register.name, Some(register), bits, kind, group);
-    }
-
-    fn row(
-        &mut self,
-        name: &'static str,
-        source: &'static str,
-        register: Option<inspect::Register>,
-        bits: u32,
-        kind: &str,
-        group: &str,
-    ) {
-        let _ = write!(self.xml, "<reg name=\"{name}\" bitsize=\"{bits}\" type=\"{kind}\" group=\"{group}\"");
-        // Calls that gdb makes into the guest leave what is not the program's alone.
-        self.line(if group == "system" { " save-restore=\"no\"/>" } else { "/>" });
-        self.registers.push(Register { name, bytes: bits as usize / 8, source, register });
-    }
-
-    fn system(&mut self, register: inspect::Register) {
-        let kind = match register.name {
-            "cr0" => "x86_cr0",
-            "cr4" => "x86_cr4",
-            "efer" => "x86_efer",
-            _ => match register.bits {
-                8 => "uint8",
-                16 => "uint16",
-                32 => "uint32",
-                _ => "uint64",
-            },
-        };
-        let name = if register.name == "kernel_gs_base" { "k_gs_base" } else { register.name };
-        self.register(name, register, register.bits, kind, "system");
-    }
+    });
+    let mask = if long { u64::MAX } else { u32::MAX.into() };
+    d.finish(together, ["rip", "rsp", "rbp"], mask)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::config::Arch;
+    use crate::machine::cpu::Core;
     use dejavm_interp::x86::Cpu;
     use dejavm_interp::x86::model::Model;
 
@@ -414,8 +263,8 @@ mod tests {
             assert!(cpu.set_register(r.name, 0x0102_0304_0506_0708 * (i as u128 % 7 + 1)));
         }
         for layout in [Layout::new(Arch::X86_64), Layout::new(Arch::I386)] {
-            for r in layout.registers.iter().filter(|r| r.name != "cr8") {
-                let value = cpu.register(r.source()).unwrap().to_le_bytes();
+            for r in layout.registers.iter().filter(|r| r.name != CR8.name) {
+                let value = cpu.register(r.source).unwrap().to_le_bytes();
                 assert_eq!(r.get(&Core::X86(&mut cpu)).unwrap(), value[..r.bytes], "{}", r.name);
             }
         }

@@ -1,8 +1,8 @@
 //! Looking at where the machine stands.
 
 use super::{Call, Failure, Monitor};
-use crate::machine::board::{Board, Core};
-use dejavm_interp::x86::inspect::{Group, registers};
+use crate::machine::board::Board;
+use dejavm_interp::inspect::Group;
 use std::fmt::Write;
 
 /// Registers are laid out to this many columns.
@@ -84,14 +84,16 @@ impl Monitor {
         };
         let index = call.cpu();
         let mut text = String::new();
-        let Core::X86(cpu) = call.timeline.machine().state.board.core(index) else {
+        let core = call.timeline.machine().state.board.core(index);
+        let registers = core.registers();
+        if registers.is_empty() {
             return Err(Failure::Text("this board's CPU has no registers".to_owned()));
-        };
+        }
         for &group in wanted {
             let mut column = 0;
-            for r in registers().filter(|r| r.group == group) {
+            for r in registers.iter().filter(|r| r.group == group) {
                 let digits = r.bits.div_ceil(4) as usize;
-                let cell = format!("{:8} {:0digits$x}  ", r.name, r.get(cpu));
+                let cell = format!("{:8} {:0digits$x}  ", r.name, core.get(r.name).unwrap_or_default());
                 if column > 0 && column + cell.len() > COLUMNS {
                     text.push('\n');
                     column = 0;

@@ -1,15 +1,13 @@
 //! Memory as numbers, characters and instructions.
 
 use super::{Call, Failure, Monitor};
+use crate::debug::disassembly::{LONGEST, Line, disassemble};
 use crate::debug::expr::{Place, number};
-use crate::machine::board::{Board, Core};
+use crate::machine::board::Board;
 use dejavm_interp::mem::{self, PAGE_SIZE};
-use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 
 /// Most items that one command shows.
 const MAX_COUNT: u64 = 1 << 16;
-/// Bytes of the longest instruction.
-const LONGEST: usize = 15;
 /// Instructions that `disas` shows if it is not told how many.
 const INSTRUCTIONS: u64 = 10;
 
@@ -140,16 +138,6 @@ impl Monitor {
         count: u64,
     ) -> Result<(), Failure> {
         let index = call.cpu();
-        let Core::X86(cpu) = call.timeline.machine().state.board.core(index) else {
-            return Err(Failure::Text("this board's CPU has no instructions".to_owned()));
-        };
-        let bits = 8 * u32::from(cpu.code_size());
-        // Branches count from the segment's beginning.
-        let base = if bits == 64 { 0 } else { cpu.segs[usize::from(dejavm_interp::x86::regs::seg::CS)].base };
-        let mut formatter = NasmFormatter::new();
-        formatter.options_mut().set_space_after_operand_separator(true);
-        formatter.options_mut().set_hex_prefix("0x");
-        formatter.options_mut().set_hex_suffix("");
         let mut addr = place.addr();
         let mut symbol = None;
         for _ in 0..count {
@@ -157,17 +145,16 @@ impl Monitor {
                 Place::Physical(_) => Place::Physical(addr),
                 Place::Virtual(_) => Place::Virtual(addr),
             };
-            let bytes = read(call, here, LONGEST);
+            let bytes = read(call, here, LONGEST as usize);
             if bytes.is_empty() {
                 return Err(Failure::Text(unreadable(place, addr)));
             }
-            let mut decoder = Decoder::with_ip(bits, &bytes, addr.wrapping_sub(base), DecoderOptions::NONE);
-            let instruction = decoder.decode();
-            let len = instruction.len().max(1);
-            let mut text = String::new();
-            formatter.format(&instruction, &mut text);
-            let target = instruction.near_branch_target();
-            let named = if target == 0 { None } else { self.symbols.describe(target.wrapping_add(base)) };
+            let core = call.timeline.machine().state.board.core(index);
+            let Some(Line { len, text, target }) = disassemble(&core, addr, &bytes) else {
+                return Err(Failure::Text("this board's CPU has no instructions".to_owned()));
+            };
+            let text = text.unwrap_or_else(|| "(bad)".to_owned());
+            let named = target.and_then(|target| self.symbols.describe(target));
             let named = named.map_or_else(String::new, |n| format!("  <{n}>"));
             let name = self.symbols.name(addr).map(|n| n.0.to_owned());
             if name.is_some() && name != symbol {

@@ -3,12 +3,12 @@
 
 use crate::by_width;
 use crate::mem::PAGE_SIZE;
+use crate::tlb::Access;
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::int::alu::{apply, kind};
 use crate::x86::int::mov::operand_bytes;
 use crate::x86::op::{Handler, Op};
 use crate::x86::regs::gpr;
-use crate::x86::tlb::Access;
 use crate::x86::trap::Trap;
 use crate::x86::word::Word;
 use iced_x86::{Instruction, Mnemonic, OpKind};

@@ -1,12 +1,12 @@
 //! Flag control, BOUND, NOP and hints, fences, cache-line instructions, UD (SDM volume 1,
 //! section 5.1).
 
+use crate::tlb::Access;
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::flags::bit;
 use crate::x86::mmu::Rights;
 use crate::x86::op::{Handler, Op};
 use crate::x86::regs::seg;
-use crate::x86::tlb::Access;
 use crate::x86::trap::Trap;
 use crate::x86::word::Word;
 use iced_x86::{Instruction, Mnemonic};

@@ -5,12 +5,12 @@
 //! made at once, which nobody can tell from making them one by one.
 
 use crate::mem::PAGE_SIZE;
+use crate::tlb::Access;
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::flags::bit;
 use crate::x86::int::alu::{apply, kind};
 use crate::x86::op::{Handler, Op, opflag};
 use crate::x86::regs::{gpr, seg};
-use crate::x86::tlb::Access;
 use crate::x86::trap::Trap;
 use crate::x86::word::Word;
 use iced_x86::{Instruction, Mnemonic, OpKind};

@@ -3,10 +3,10 @@
 
 use super::pack::Pack;
 use crate::mem::PAGE_SIZE;
+use crate::tlb::Access;
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::op::{Handler, Op};
 use crate::x86::regs::{cr0, cr4};
-use crate::x86::tlb::Access;
 use crate::x86::trap::Trap;
 use crate::x86::word::Word;
 use iced_x86::{Instruction, OpKind};

@@ -1,12 +1,11 @@
-//! The cache of decoded instructions: straight runs of [`Op`]s, found by where their code lies
-//! in memory and the mode that it was decoded for.
+//! The cache of decoded instructions: straight runs of them, found by where their code lies in
+//! memory and the mode that it was decoded for.
 //!
 //! Frames that code was decoded from have [`attr::CODE`]; a store into a 64-byte granule that
 //! holds decoded code drops the blocks of that frame which touch it. Ops live in an arena that
 //! only grows until everything is dropped at once, so a running block stays valid until the
 //! engine looks at the stores, at the next instruction boundary.
 
-use super::op::Op;
 use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE, attr};
 
 /// Slots of the direct-mapped lookup table, a power of two.
@@ -39,14 +38,15 @@ struct FrameCode {
     blocks: Vec<u32>,
 }
 
-/// The key of code at host offset `offset`, decoded for `code_size` bytes (2, 4, 8).
+/// The key of code at host offset `offset`, decoded for `mode`, below 16 (x86: the code size in bytes;
+/// AArch64: 0).
 #[inline(always)]
-pub fn block_key(offset: u64, code_size: u8) -> u64 {
-    offset << 4 | u64::from(code_size)
+pub fn block_key(offset: u64, mode: u8) -> u64 {
+    offset << 4 | u64::from(mode)
 }
 
 /// Decoded blocks of all CPUs.
-pub struct Cache {
+pub struct Cache<Op> {
     ops: Vec<Op>,
     blocks: Vec<Block>,
     slots: Box<[u32; SLOTS]>,
@@ -57,7 +57,7 @@ pub struct Cache {
     pub generation: u64,
 }
 
-impl Default for Cache {
+impl<Op> Default for Cache<Op> {
     fn default() -> Self {
         let Ok(slots) = vec![NONE; SLOTS].into_boxed_slice().try_into() else {
             unreachable!("the size is the constant's")
@@ -86,7 +86,7 @@ fn granules(offset: u64, len: u64) -> u64 {
     (u64::MAX << first) & (u64::MAX >> (63 - last))
 }
 
-impl Cache {
+impl<Op: Copy> Cache<Op> {
     /// The block with this key.
     #[inline(always)]
     pub fn find(&self, key: u64) -> Option<&Block> {
@@ -106,7 +106,7 @@ impl Cache {
         &mut self,
         mem: &mut Memory,
         offset: u64,
-        code_size: u8,
+        mode: u8,
         ops: &[Op],
         bytes: u32,
         second: u64,
@@ -116,7 +116,7 @@ impl Cache {
         }
         let index = self.blocks.len() as u32;
         let block = Block {
-            key: block_key(offset, code_size),
+            key: block_key(offset, mode),
             start: self.ops.len() as u32,
             len: ops.len() as u32,
             bytes,
