@@ -365,14 +365,14 @@ fn moments(client: &mut Client) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
     places.iter().rev().map(look).collect()
 }
 
-/// How long, and from which seed.
-fn seeds() -> impl Iterator<Item = u64> {
+/// How long (`few` without a wish), and from which seed.
+fn seeds(few: u64) -> impl Iterator<Item = u64> {
     let number = |name| std::env::var(name).ok().map(|v| v.parse::<u64>().expect(name));
     let (time, first) = (number("DEJAVM_FUZZ"), number("DEJAVM_FUZZ_SEED").unwrap_or(1));
     let begun = Instant::now();
     (first..).take_while(move |n| match time {
         Some(seconds) => begun.elapsed().as_secs() < seconds,
-        None => *n < first + 12,
+        None => *n < first + few,
     })
 }
 
@@ -402,7 +402,7 @@ fn moments_survive_any_packets() {
     let guest = Guest::new("gdb-fuzz-read");
     let mut server = guest.server();
     let before = moments(&mut Client::polite(&server));
-    for seed in seeds() {
+    for seed in seeds(12) {
         let mut client = Client::new(&server);
         let stayed = storm(&mut client, seed, false);
         assert!(server.running(), "seed {seed}: the stub has ended: {}", server.end());
@@ -419,7 +419,7 @@ fn writes_branch_whatever_is_sent() {
     let guest = Guest::new("gdb-fuzz-write");
     let file = std::fs::read(&guest.recording).unwrap();
     let before = moments(&mut Client::polite(&guest.server()));
-    for seed in seeds() {
+    for seed in seeds(5) {
         let mut server = guest.server();
         let mut client = Client::new(&server);
         let stayed = storm(&mut client, seed, true);
