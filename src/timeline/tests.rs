@@ -4,6 +4,7 @@ use super::condition::{Condition, Watched, Why};
 use super::demo::{Demo, LINES};
 use super::search::{Match, Searched};
 use super::{Control, Timeline};
+use crate::machine::board::Board;
 use crate::machine::pc::Pc;
 use crate::replay::{Input, digest};
 use dejavm_interp::probe::Keep;
