@@ -76,6 +76,24 @@ pub struct Tlb {
     next_victim: usize,
     /// By frame number.
     tables: Vec<Option<Box<Table>>>,
+    size: Size,
+    /// Translations cached since the start.
+    fills: u64,
+}
+
+/// How much a TLB holds. Tests make it small: nothing that a guest sees may depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Translations for one kind of access in one space, a power of two up to [`WAYS`].
+    pub ways: usize,
+    /// Address spaces, from 1 up to 15.
+    pub spaces: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { ways: WAYS, spaces: UNCACHED }
+    }
 }
 
 impl Default for Tlb {
@@ -85,7 +103,15 @@ impl Default for Tlb {
             e.tag = empty_tag(i);
         }
         let Ok(entries) = entries.try_into() else { unreachable!("the size is the constant's") };
-        Self { entries, keys: [None; SPACES], current: UNCACHED, next_victim: 0, tables: Vec::new() }
+        Self {
+            entries,
+            keys: [None; SPACES],
+            current: UNCACHED,
+            next_victim: 0,
+            tables: Vec::new(),
+            size: Size::default(),
+            fills: 0,
+        }
     }
 }
 
@@ -95,6 +121,17 @@ const fn empty_tag(index: usize) -> u64 {
 }
 
 impl Tlb {
+    /// A TLB of this size; what is out of bounds is brought into them.
+    pub fn with_size(size: Size) -> Self {
+        let ways = size.ways.clamp(1, WAYS).next_power_of_two();
+        Self { size: Size { ways, spaces: size.spaces.clamp(1, UNCACHED) }, ..Self::default() }
+    }
+
+    /// Translations cached since the start: every miss that was no fault.
+    pub fn fills(&self) -> u64 {
+        self.fills
+    }
+
     /// The entry where a translation of `lin` for `access` in the current space would be.
     #[inline(always)]
     pub fn entry(&self, lin: u64, access: Access) -> &Entry {
@@ -126,7 +163,7 @@ impl Tlb {
             return;
         }
         let victim = self.next_victim;
-        self.next_victim = (victim + 1) % UNCACHED;
+        self.next_victim = (victim + 1) % self.size.spaces;
         self.clear_space(victim);
         self.keys[victim] = Some(key);
         self.current = victim;
@@ -180,7 +217,15 @@ impl Tlb {
         if self.current == UNCACHED {
             return;
         }
+        self.fills += 1;
         let i = self.index(lin, access);
+        if self.size.ways < WAYS {
+            // The entries that a smaller table would have in this place.
+            let start = i & !(WAYS - 1);
+            for j in (start + (i & (self.size.ways - 1))..start + WAYS).step_by(self.size.ways) {
+                self.entries[j].tag = empty_tag(j);
+            }
+        }
         self.entries[i] = Entry { tag: lin & !(PAGE_SIZE - 1), offset: offset & !(PAGE_SIZE - 1) };
     }
 

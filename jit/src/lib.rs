@@ -12,6 +12,18 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod code;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod emit;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod engine;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod hit;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod host;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod hot;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod links;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod x86;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

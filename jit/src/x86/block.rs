@@ -12,6 +12,8 @@ use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::mem::{self, Cached, Touch};
 use super::{sse, x87};
+use crate::engine::Code;
+pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
@@ -79,42 +81,6 @@ pub struct Shared {
     pub load_sse: usize,
     /// Loads the x87 state. Sets ZF if it could. Clobbers RAX, RCX, RDX.
     pub load_x87: usize,
-}
-
-/// Why compiled code was left: the low byte of what it returns.
-pub mod exit {
-    /// The budget is smaller than the block whose number is above.
-    pub const BUDGET: u64 = 0;
-    /// The jump whose number is above leads to code that is not known yet.
-    pub const LINK: u64 = 1;
-    /// At [`crate::x86::regs::Ctx::rip`], which was not found.
-    pub const JUMP: u64 = 2;
-    /// The interpreter ran an instruction: [`crate::x86::regs::Ctx::result`] says how.
-    pub const RAN: u64 = 3;
-}
-
-/// A jump to another block, as it lies in the code at offsets from the block's start.
-#[derive(Clone, Copy, Debug)]
-pub struct Site {
-    /// Offset of the 32-bit distance.
-    pub jump: usize,
-    /// Offset of the code that it leads to while it is not linked.
-    pub stub: usize,
-    /// The guest address that it goes to.
-    pub rip: u64,
-    /// For a jump into another page: offsets of a distance that skips the check of the
-    /// translation, and of the 64-bit place of the page that it checks.
-    pub guard: Option<(usize, usize)>,
-}
-
-/// Host code of a block.
-pub struct Code {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// The jumps to other blocks.
-    pub sites: Vec<Site>,
-    /// What it hands to the interpreter, numbered from the `first_info` that was given.
-    pub infos: Vec<OpInfo>,
 }
 
 /// Out-of-line code that hands an instruction to the interpreter.
@@ -220,7 +186,7 @@ pub fn compile(
     number: u32,
     first_site: u32,
     first_info: u32,
-) -> Option<Code> {
+) -> Option<Code<OpInfo>> {
     let steps = steps(src);
     let n = steps.len() as u64;
     let last = steps.last()?;
@@ -257,13 +223,14 @@ pub fn compile(
         c.flush_notes();
         c.chain(last.next);
     }
+    let hot = c.asm.offset().0;
     c.finish_cold();
     dynasm!(c.asm ; .arch x64 ; =>short ; add r15, n as i32 ; mov eax, (u64::from(number) << 8 | exit::BUDGET) as i32);
     c.jump_out(shared.exit);
     let sites = c.finish_sites(first_site);
     let infos = std::mem::take(&mut c.infos);
     let bytes = asm.finalize().ok()?;
-    Some(Code { bytes, sites, infos })
+    Some(Code { bytes, hot, sites, infos })
 }
 
 /// Decodes the block's instructions again, for what the interpreter's form does not tell.

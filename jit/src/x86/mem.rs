@@ -9,26 +9,12 @@ use super::block::Compiler;
 use super::emit::{Rm, home, load, load_imm, sized, wide};
 use super::regs;
 use super::regs::host::{RAX, RBP, RCX, RDX};
+pub use crate::hit::{ENTRY, OFFSET, TAG, table};
 use dejavm_interp::mem::PAGE_SIZE;
-use dejavm_interp::tlb::{Access, Entry, WAYS};
+use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::op::{Op, REG_RIP, REG_ZERO};
 use dejavm_interp::x86::regs::seg;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
-use std::mem::{offset_of, size_of};
-
-/// Bytes of a TLB entry; a power of two that the shifts below count on.
-pub const ENTRY: usize = size_of::<Entry>();
-const _: () = assert!(ENTRY == 16 && WAYS == 512);
-
-/// Offset of the entries for an access from the start of the space.
-pub const fn table(access: Access) -> i32 {
-    (access as usize * WAYS * ENTRY) as i32
-}
-
-/// Offset of an entry's tag.
-pub const TAG: i32 = offset_of!(Entry, tag) as i32;
-/// Offset of an entry's place in the host mapping.
-pub const OFFSET: i32 = offset_of!(Entry, offset) as i32;
 
 /// What an operand's address is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
