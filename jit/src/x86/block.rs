@@ -77,6 +77,8 @@ pub struct Shared {
     pub exit: usize,
     /// Goes on at the guest address RAX.
     pub indirect: usize,
+    /// See [`crate::links::renew`].
+    pub renew: usize,
     /// Loads XMM registers and MXCSR. Sets ZF if it could. Clobbers RAX.
     pub load_sse: usize,
     /// Loads the x87 state. Sets ZF if it could. Clobbers RAX, RCX, RDX.
@@ -134,8 +136,8 @@ pub struct Compiler<'a> {
     pub base: usize,
     /// Jumps to other blocks.
     pub pending: Vec<Pending>,
-    /// Where XMM or x87 registers have to be loaded: label, where to go on, and where if they cannot
-    /// be; the code that does it.
+    /// Where XMM or x87 registers have to be loaded, or a target looked at again: label, where to go
+    /// on, and where if it cannot be; the code that does it.
     pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel, usize)>,
     /// What is loaded here.
     pub loaded: Loaded,

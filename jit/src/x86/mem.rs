@@ -307,12 +307,7 @@ impl Compiler<'_> {
     fn probe(&mut self, size: u8, access: Access, miss: DynamicLabel) {
         let table = table(access);
         let asm = &mut *self.asm;
-        if std::is_x86_feature_detected!("bmi2") {
-            dynasm!(asm ; .arch x64 ; rorx ecx, eax, 8);
-        } else {
-            dynasm!(asm ; .arch x64 ; mov ecx, eax ; shr ecx, 8);
-        }
-        dynasm!(asm ; .arch x64 ; and ecx, ((WAYS - 1) * ENTRY) as i32);
+        dynasm!(asm ; .arch x64 ; mov ecx, eax ; shr ecx, 8 ; and ecx, ((WAYS - 1) * ENTRY) as i32);
         wide(asm, 8, &[0x03], RCX, Rm::Mem(RBP, regs::TLB));
         dynasm!(asm ; .arch x64 ; mov rdx, rax);
         wide(asm, 8, &[0x2b], RDX, Rm::Mem(RCX, table + TAG));

@@ -46,6 +46,8 @@ pub struct Ctx {
     pub gs_base: u64,
     /// FS and GS are writable data segments without a limit below 4 GiB (32-bit code asks).
     pub plain: [bool; 2],
+    /// The TLB's stamp, see [`crate::links`].
+    pub stamp: u64,
     /// The cache of indirect branches' targets.
     pub jumps: u64,
     /// A value kept over an access to memory.
@@ -104,6 +106,7 @@ field! {
     FS_BASE: fs_base,
     GS_BASE: gs_base,
     PLAIN: plain,
+    STAMP: stamp,
     JUMPS: jumps,
     TEMP: temp,
     BUDGET: budget,
