@@ -82,6 +82,8 @@ pub struct Tlb {
     /// See [`Tlb::stamp`].
     stamps: [u64; SPACES],
     last_stamp: u64,
+    /// How often permissions to write were dropped.
+    write_drops: u64,
     size: Size,
     /// Translations cached since the start.
     fills: u64,
@@ -120,6 +122,7 @@ impl Default for Tlb {
             tables: Vec::new(),
             stamps: [last_stamp; SPACES],
             last_stamp,
+            write_drops: 0,
             size: Size::default(),
             fills: 0,
         }
@@ -164,6 +167,11 @@ impl Tlb {
     /// that nothing else ever gets: while it stays, what was once found through the space still holds.
     pub fn stamp(&self) -> u64 {
         self.stamps[self.current]
+    }
+
+    /// Changes whenever permissions to write were dropped for any other reason than those.
+    pub fn write_drops(&self) -> u64 {
+        self.write_drops
     }
 
     fn new_stamp(&mut self, space: usize) {
@@ -350,6 +358,7 @@ impl Tlb {
 
     /// Drops every permission to write.
     pub fn drop_writes(&mut self) {
+        self.write_drops += 1;
         for s in 0..UNCACHED {
             if self.keys[s].is_some() {
                 let start = s * SPACE + Access::Write as usize * WAYS;
@@ -362,6 +371,7 @@ impl Tlb {
 
     /// Drops every permission to write to the frame at `offset`, which got an attribute.
     pub fn protect(&mut self, offset: u64) {
+        self.write_drops += 1;
         let frame = offset & !(PAGE_SIZE - 1);
         for s in 0..UNCACHED {
             if self.keys[s].is_none() {

@@ -15,6 +15,7 @@ use super::{sse, x87};
 use crate::engine::Code;
 pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
+use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
@@ -152,6 +153,9 @@ pub struct Compiler<'a> {
     /// Where an operand lies in another page than the one before: label, where to go on with which
     /// operand in RDX, and where if that is not known.
     pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
+    /// Where the translation used last is another one: label, where to go on, size, access, place of
+    /// the translation, and where to go if the TLB does not have it.
+    pub recents: Vec<(DynamicLabel, DynamicLabel, u8, Access, i32, DynamicLabel)>,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
     first_info: u32,
@@ -209,6 +213,7 @@ pub fn compile(
         following: &[],
         cached: None,
         far: Vec::new(),
+        recents: Vec::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -436,6 +441,11 @@ impl Compiler<'_> {
         for (label, back, cached, slow) in std::mem::take(&mut self.far) {
             dynasm!(self.asm ; .arch x64 ; =>label);
             self.again(cached, slow);
+            dynasm!(self.asm ; .arch x64 ; jmp =>back);
+        }
+        for (label, back, size, access, slot, slow) in std::mem::take(&mut self.recents) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.renew_recent(size, access, slot, slow);
             dynasm!(self.asm ; .arch x64 ; jmp =>back);
         }
         for cold in std::mem::take(&mut self.cold) {

@@ -70,6 +70,11 @@ const HOST_MXCSR: u32 = 0x1f80;
 fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.tlb = ex.tlb.space() as u64;
     ctx.stamp = ex.tlb.stamp();
+    let now = (ctx.stamp, ex.tlb.write_drops(), ctx.memory);
+    if ctx.recent_for != now {
+        ctx.recent_for = now;
+        ctx.recent = Default::default();
+    }
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
     ctx.plain = [seg::FS, seg::GS].map(|s| super::plain(ex.cpu.seg(s)));

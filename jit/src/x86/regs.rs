@@ -28,6 +28,30 @@ pub fn pinned(guest: u8) -> Option<u8> {
     PINNED.iter().find(|p| p.0 == guest).map(|p| p.1)
 }
 
+/// A translation, ready for use.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// Linear address of the page.
+    pub page: u64,
+    /// What to add to a linear address.
+    pub delta: u64,
+}
+
+impl Recent {
+    /// None: compiled code compares with the page and the lowest four bits of an address, no others.
+    pub const NONE: Self = Self { page: 0x800, delta: 0 };
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// What addresses are counted from: sixteen registers, constants, FS, GS, and one to spare.
+pub const RECENT_BASES: usize = 20;
+
 /// What compiled code works on besides registers. RBP points [`BIAS`] bytes into it.
 #[repr(C)]
 #[derive(Default)]
@@ -86,6 +110,10 @@ pub struct Ctx {
     pub result: Option<Ran>,
     /// Instructions that compiled code handed to the interpreter.
     pub handed: u64,
+    /// Translations used last, see [`super::mem`].
+    pub recent: [[Recent; RECENT_BASES]; 2],
+    /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
+    pub recent_for: (u64, u64, u64),
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
 }
@@ -117,6 +145,7 @@ field! {
     HOST_MXCSR: host_mxcsr,
     FP: fp,
     X87: x87,
+    RECENT: recent,
     NOTE: note,
     NOTE_MEMORY: note_memory,
     OPERAND: operand,
