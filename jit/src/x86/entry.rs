@@ -14,7 +14,7 @@ use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
 use super::{sse, x87};
 use crate::code::CodeMemory;
 use dejavm_interp::x86::op::REG_RIP;
-use dejavm_interp::x86::regs::{Vector, seg};
+use dejavm_interp::x86::regs::{Shadow, Vector, seg};
 use dejavm_interp::x86::{Exec, Flow, Trap};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
@@ -72,8 +72,12 @@ fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.stamp = ex.tlb.stamp();
     let now = (ctx.stamp, ex.tlb.write_drops(), ctx.memory);
     if ctx.recent_for != now {
-        ctx.recent_for = now;
-        ctx.recent = Default::default();
+        std::mem::swap(&mut ctx.recent, &mut ctx.other);
+        std::mem::swap(&mut ctx.recent_for, &mut ctx.other_for);
+        if ctx.recent_for != now {
+            ctx.recent_for = now;
+            ctx.recent = Default::default();
+        }
     }
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
@@ -188,13 +192,27 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
 
 /// True when compiled code may go on at RIP after an instruction that branched or asked for a look at
 /// events: there are none.
-fn goes_on(ctx: &Ctx, ex: &Exec<'_>, flow: Flow) -> bool {
-    let quiet = match flow {
+fn goes_on(ctx: &Ctx, ex: &mut Exec<'_>, flow: Flow) -> bool {
+    if ex.attention || ex.left <= 1 || super::mode(ex.cpu) != Some(ctx.long) {
+        return false;
+    }
+    match flow {
         Flow::Jump | Flow::Again | Flow::Next => true,
-        Flow::Event | Flow::Entered => ex.quiet() && !ex.probes.active(),
+        Flow::Event | Flow::Entered => {
+            // What STI shadows is one instruction, which now comes whatever happens: it ends the
+            // shadow by completing, or by a fault.
+            let shadow = ex.cpu.shadow;
+            if shadow == Shadow::Sti {
+                ex.cpu.shadow = Shadow::None;
+            }
+            let quiet = ex.quiet() && !ex.probes.active();
+            if !quiet {
+                ex.cpu.shadow = shadow;
+            }
+            quiet
+        }
         Flow::Halt | Flow::Yield => false,
-    };
-    quiet && !ex.attention && ex.left > 1 && super::mode(ex.cpu) == Some(ctx.long)
+    }
 }
 
 /// Puts the code that all blocks share into `memory`. `None` when it does not fit.

@@ -114,6 +114,10 @@ pub struct Ctx {
     pub recent: [[Recent; RECENT_BASES]; 2],
     /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
     pub recent_for: (u64, u64, u64),
+    /// The same of another space: guests go from one to another and back.
+    pub other: [[Recent; RECENT_BASES]; 2],
+    /// See `recent_for`.
+    pub other_for: (u64, u64, u64),
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
 }
