@@ -140,7 +140,7 @@ pub trait Translator: Sized + 'static {
         ctx: &mut Self::Context,
         ex: &mut Exec<'_, Self::Guest>,
         infos: &[Self::Info],
-        targets: &[Targets],
+        targets: &mut [Targets],
         mode: Self::Mode,
         code: u64,
     ) -> u64;
@@ -471,7 +471,7 @@ impl<T: Translator> Compiled<T> {
         code: u64,
     ) -> RanOf<T> {
         let before = ex.left;
-        let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &self.targets, mode, code);
+        let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &mut self.targets, mode, code);
         self.stats.steps += before - ex.left;
         let number = (reason >> 8) as usize;
         self.stats.exits[(reason & 3) as usize] += 1;

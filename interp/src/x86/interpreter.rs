@@ -204,10 +204,13 @@ impl Guest for X86 {
             },
             Trap::Shutdown => {
                 ex.cpu.activity = Activity::Shutdown;
+                // As after every other delivery: engines need not keep a shadow up to here.
+                ex.cpu.shadow = Shadow::None;
                 ex.left -= 1;
                 Some(Stop::Shutdown)
             }
             Trap::Unimplemented => {
+                ex.cpu.shadow = Shadow::None;
                 let name = op.and_then(|op| iced_x86::Code::try_from(usize::from(op.code)).ok()).map_or_else(
                     || String::from("event delivery"),
                     |code| code.op_code().instruction_string().to_owned(),

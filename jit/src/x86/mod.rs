@@ -123,7 +123,7 @@ impl Translator for X64 {
         ctx: &mut Ctx,
         ex: &mut Exec<'_>,
         infos: &[OpInfo],
-        targets: &[Targets],
+        targets: &mut [Targets],
         long: bool,
         code: u64,
     ) -> u64 {

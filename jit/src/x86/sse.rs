@@ -8,12 +8,12 @@
 //! [`Ctx::fp`]: super::regs::Ctx::fp
 
 use super::block::{Compiler, Step};
-use super::emit::{Rm, encode, home, put};
+use super::emit::{Rm, encode, group1, home, put};
 use super::flags::Kind;
 use super::flags::flag::ALL;
 use super::int::{Plan, simple_address};
 use super::regs;
-use super::regs::host::{RCX, RDX};
+use super::regs::host::{RBP, RCX, RDX};
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::op::Op;
 use dejavm_interp::x86::regs::{Cpu, cr0, cr4};
@@ -302,9 +302,9 @@ impl Compiler<'_> {
         let load = self.asm.new_dynamic_label();
         let back = self.asm.new_dynamic_label();
         self.flags.host = 0;
+        group1(self.asm, 1, 7, Rm::Mem(RBP, regs::FP), LOADED.into());
         dynasm!(self.asm
             ; .arch x64
-            ; cmp BYTE [rbp + regs::FP], LOADED as i8
             ; jne =>load
             ; =>back
         );
