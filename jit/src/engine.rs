@@ -115,6 +115,8 @@ pub trait Translator: Sized + 'static {
     type Shared: Copy + Default;
     /// Number of modes.
     const MODES: usize;
+    /// Binary logarithm of what an instruction's address is a multiple of.
+    const ALIGN: u32;
 
     /// The mode of a CPU, if code is compiled for it.
     fn mode(cpu: &CpuOf<Self>) -> Option<Self::Mode>;
@@ -255,7 +257,7 @@ impl<T: Translator> Compiled<T> {
             jumps: Vec::new(),
             infos: Vec::new(),
             by_place: BTreeMap::new(),
-            targets: (0..T::MODES).map(|_| Targets::default()).collect(),
+            targets: (0..T::MODES).map(|_| Targets::new(T::ALIGN)).collect(),
             hot: vec![0; HOT].into_boxed_slice(),
             generation: 0,
             probes: 0,
@@ -370,7 +372,8 @@ impl<T: Translator> Compiled<T> {
         }
         let offset = e.offset + rip.wrapping_sub(e.tag);
         if found.is_none() {
-            let hot = &mut self.hot[((rip ^ rip >> 16 ^ offset >> 12) & (HOT as u64 - 1)) as usize];
+            let hot =
+                &mut self.hot[((rip >> T::ALIGN ^ rip >> 16 ^ offset >> 12) & (HOT as u64 - 1)) as usize];
             if *hot < self.settings.threshold {
                 *hot += 1;
                 return Ok(None);

@@ -35,33 +35,38 @@ pub const CODE: i32 = offset_of!(Target, code) as i32;
 const EMPTY: Target = Target { rip: 0, page: 1, offset: 0, code: 0 };
 
 /// Targets of one mode.
-pub struct Targets(Box<[Target]>);
-
-impl Default for Targets {
-    fn default() -> Self {
-        Self(vec![EMPTY; TARGETS].into_boxed_slice())
-    }
-}
-
-fn index(rip: u64) -> usize {
-    (rip ^ rip >> 12) as usize & (TARGETS - 1)
+pub struct Targets {
+    entries: Box<[Target]>,
+    /// Binary logarithm of what guest addresses of code are multiples of.
+    align: u32,
 }
 
 impl Targets {
+    /// An empty table.
+    pub fn new(align: u32) -> Self {
+        Self { entries: vec![EMPTY; TARGETS].into_boxed_slice(), align }
+    }
+
+    fn index(&self, rip: u64) -> usize {
+        ((rip ^ rip >> 12) >> self.align) as usize & (TARGETS - 1)
+    }
+
     /// The code for `rip`, whose page lies at `page` now.
     pub fn find(&self, rip: u64, page: u64) -> Option<u64> {
-        let t = &self.0[index(rip)];
+        let t = &self.entries[self.index(rip)];
         (t.rip == rip && t.page == rip & !(PAGE_SIZE - 1) && t.offset == page).then_some(t.code)
     }
 
     /// Notes the code for `rip`.
     pub fn add(&mut self, rip: u64, page: u64, code: u64) {
-        self.0[index(rip)] = Target { rip, page: rip & !(PAGE_SIZE - 1), offset: page, code };
+        let i = self.index(rip);
+        self.entries[i] = Target { rip, page: rip & !(PAGE_SIZE - 1), offset: page, code };
     }
 
     /// Forgets the code for `rip`.
     pub fn remove(&mut self, rip: u64) {
-        let t = &mut self.0[index(rip)];
+        let i = self.index(rip);
+        let t = &mut self.entries[i];
         if t.rip == rip {
             *t = EMPTY;
         }
@@ -69,26 +74,26 @@ impl Targets {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.0.fill(EMPTY);
+        self.entries.fill(EMPTY);
     }
 
     /// Where the table lies, for compiled code.
     pub fn address(&self) -> u64 {
-        self.0.as_ptr() as u64
+        self.entries.as_ptr() as u64
     }
 }
 
 /// RAX holds a guest address: RDX = its entry. Jumps to `miss` when there is none that counts.
 /// Clobbers RCX and EFLAGS. `jumps` and `tlb`: offsets of the table's and the TLB's addresses from RBP.
-pub fn look_up(asm: &mut Asm, jumps: i32, tlb: i32, miss: DynamicLabel) {
+pub fn look_up(asm: &mut Asm, jumps: i32, tlb: i32, align: u32, miss: DynamicLabel) {
     let fetch = table(Access::Fetch);
     dynasm!(asm
         ; .arch x64
         ; mov rdx, rax
         ; shr rdx, 12
         ; xor edx, eax
-        ; and edx, (TARGETS - 1) as i32
-        ; shl edx, 5
+        ; and edx, ((TARGETS - 1) << align) as i32
+        ; shl edx, 5 - align as i8
         ; add rdx, [rbp + jumps]
         ; cmp [rdx + offset_of!(Target, rip) as i32], rax
         ; jne =>miss

@@ -8,5 +8,5 @@ use dynasmrt::DynamicLabel;
 /// RAX holds a guest address: RDX = its entry. Jumps to `miss` when there is none that counts.
 /// Clobbers RCX and EFLAGS.
 pub fn look_up(asm: &mut Asm, miss: DynamicLabel) {
-    crate::links::look_up(asm, regs::JUMPS, regs::TLB, miss);
+    crate::links::look_up(asm, regs::JUMPS, regs::TLB, 0, miss);
 }
