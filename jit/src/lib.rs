@@ -10,6 +10,8 @@
 #![allow(clippy::useless_conversion, reason = "in what dynasm makes of dynamic registers")]
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod aarch64;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod code;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod emit;
