@@ -3,7 +3,7 @@
 #
 #   guests/build.sh                    all four Linux guests and the bare-metal images
 #   guests/build.sh amd64 i386         only these Linux guests
-#   guests/build.sh bare               only the bare-metal images (demo/, debug/ and tests/)
+#   guests/build.sh bare               only the bare-metal images (demo/, debug/, tests/, cliffs/)
 #   guests/build.sh bench              the workloads of benches/engines.py, on top of amd64
 #   guests/build.sh --force amd64      build again what is already there
 #   guests/build.sh --check bare       fail if a committed image differs from its sources
@@ -174,7 +174,7 @@ linux_guest() {
 
 bare_metal() {
     local dir
-    for dir in demo debug tests; do
+    for dir in demo debug tests cliffs; do
         [ -x "$here/$dir/build.sh" ] || continue
         if [ "$check" = 1 ]; then
             "$here/$dir/build.sh" --check

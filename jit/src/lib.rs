@@ -12,6 +12,18 @@
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod code;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod emit;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod engine;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod hit;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod host;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod hot;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod links;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod x86;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -20,3 +32,8 @@ pub use x86::Jit;
 /// Hosts without a compiler run the interpreter in its place: the guest cannot tell.
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub use dejavm_interp::x86::Interpreter as Jit;
+
+/// The compiling engine for x86 guests, compiled in this crate.
+pub fn x86_engine() -> Box<dejavm_interp::x86::AnyEngine> {
+    Box::new(Jit::new())
+}

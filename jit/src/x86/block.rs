@@ -6,16 +6,22 @@
 //! instruction over too: the interpreter does it, faults and devices and all, at its exact place.
 
 use super::branch;
-use super::emit::Asm;
+use super::emit::{Asm, Rm, group1};
 use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
-use super::sse;
+use super::mem::{self, Cached, Touch};
+use super::{sse, x87};
+use crate::engine::Code;
+pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
+use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
-use iced_x86::{Decoder, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Decoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
+};
 
 /// What the interpreter needs to run one instruction of a block.
 #[derive(Clone, Copy)]
@@ -30,6 +36,17 @@ pub struct OpInfo {
     pub flags: bool,
     /// Compiled code must be left after it.
     pub leave: bool,
+    /// What the code that follows expects to be in the host's registers.
+    pub loaded: Loaded,
+}
+
+/// Which of the guest's registers are known to be in the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// XMM registers and MXCSR.
+    pub sse: bool,
+    /// The x87's.
+    pub x87: bool,
 }
 
 /// One instruction of a block.
@@ -44,6 +61,10 @@ pub struct Step {
     pub plan: Option<Plan>,
     /// Flags that are needed after it.
     pub live: u8,
+    /// General registers that it writes, but for what moves RSP by a constant.
+    pub writes: u16,
+    /// What it does to memory.
+    pub touch: Option<Touch>,
 }
 
 /// The entry points of the code that all blocks share.
@@ -57,44 +78,12 @@ pub struct Shared {
     pub exit: usize,
     /// Goes on at the guest address RAX.
     pub indirect: usize,
+    /// See [`crate::links::renew`].
+    pub renew: usize,
     /// Loads XMM registers and MXCSR. Sets ZF if it could. Clobbers RAX.
     pub load_sse: usize,
-}
-
-/// Why compiled code was left: the low byte of what it returns.
-pub mod exit {
-    /// The budget is smaller than the block whose number is above.
-    pub const BUDGET: u64 = 0;
-    /// The jump whose number is above leads to code that is not known yet.
-    pub const LINK: u64 = 1;
-    /// At [`crate::x86::regs::Ctx::rip`], which was not found.
-    pub const JUMP: u64 = 2;
-    /// The interpreter ran an instruction: [`crate::x86::regs::Ctx::result`] says how.
-    pub const RAN: u64 = 3;
-}
-
-/// A jump to another block, as it lies in the code at offsets from the block's start.
-#[derive(Clone, Copy, Debug)]
-pub struct Site {
-    /// Offset of the 32-bit distance.
-    pub jump: usize,
-    /// Offset of the code that it leads to while it is not linked.
-    pub stub: usize,
-    /// The guest address that it goes to.
-    pub rip: u64,
-    /// For a jump into another page: offsets of a distance that skips the check of the
-    /// translation, and of the 64-bit place of the page that it checks.
-    pub guard: Option<(usize, usize)>,
-}
-
-/// Host code of a block.
-pub struct Code {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// The jumps to other blocks.
-    pub sites: Vec<Site>,
-    /// What it hands to the interpreter, numbered from the `first_info` that was given.
-    pub infos: Vec<OpInfo>,
+    /// Loads the x87 state. Sets ZF if it could. Clobbers RAX, RCX, RDX.
+    pub load_x87: usize,
 }
 
 /// Out-of-line code that hands an instruction to the interpreter.
@@ -104,7 +93,19 @@ struct Cold {
     info: u32,
     /// The code at `back` expects the guest's flags in EFLAGS.
     flags: bool,
+    /// And these registers.
+    loaded: Loaded,
+    /// And this operand in RDX, or else goes on behind the instruction elsewhere: RIP, and steps to
+    /// the block's end.
+    cached: Option<Cached>,
+    next: u64,
+    rest: u64,
+    /// x87 instructions before it that are not noted yet.
+    notes: Notes,
 }
+
+/// The last x87 instruction, and the last with an operand in memory, by number.
+pub type Notes = (Option<u32>, Option<u32>);
 
 /// A place where a jump waits for its number and stub.
 pub struct Pending {
@@ -136,8 +137,25 @@ pub struct Compiler<'a> {
     pub base: usize,
     /// Jumps to other blocks.
     pub pending: Vec<Pending>,
-    /// Where XMM registers have to be loaded: label, where to go on, and where if they cannot be.
-    pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel)>,
+    /// Where XMM or x87 registers have to be loaded, or a target looked at again: label, where to go
+    /// on, and where if it cannot be; the code that does it.
+    pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel, usize)>,
+    /// What is loaded here.
+    pub loaded: Loaded,
+    /// x87 instructions that are to be noted before the block is left.
+    pub notes: Notes,
+    /// The number of the current instruction in `infos`, and its steps to the block's end.
+    current: (Option<u32>, u64),
+    /// The instructions after the current one.
+    pub following: &'a [Step],
+    /// The operand that RDX points to.
+    pub cached: Option<Cached>,
+    /// Where an operand lies in another page than the one before: label, where to go on with which
+    /// operand in RDX, and where if that is not known.
+    pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
+    /// Where the translation used last is another one: label, where to go on, size, access, place of
+    /// the translation, and where to go if the TLB does not have it.
+    pub recents: Vec<(DynamicLabel, DynamicLabel, u8, Access, i32, DynamicLabel)>,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
     first_info: u32,
@@ -157,6 +175,10 @@ pub struct Source<'a> {
     pub long: bool,
     /// The CPU's model.
     pub model: Model,
+    /// SSE instructions are worth compiling: no exception is unmasked now.
+    pub sse: bool,
+    /// x87 instructions are.
+    pub x87: bool,
     /// Most instructions to take.
     pub most: usize,
 }
@@ -170,7 +192,7 @@ pub fn compile(
     number: u32,
     first_site: u32,
     first_info: u32,
-) -> Option<Code> {
+) -> Option<Code<OpInfo>> {
     let steps = steps(src);
     let n = steps.len() as u64;
     let last = steps.last()?;
@@ -185,26 +207,37 @@ pub fn compile(
         base,
         pending: Vec::new(),
         loads: Vec::new(),
+        loaded: Loaded::default(),
+        notes: (None, None),
+        current: (None, 0),
+        following: &[],
+        cached: None,
+        far: Vec::new(),
+        recents: Vec::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
     };
     let short = c.asm.new_dynamic_label();
-    dynasm!(c.asm ; .arch x64 ; sub r15, n as i32 ; jb =>short);
+    group1(c.asm, 8, 5, Rm::Reg(15), n as i32);
+    dynasm!(c.asm ; .arch x64 ; jb =>short);
     for (i, s) in steps.iter().enumerate() {
+        c.following = &steps[i + 1..];
         c.step(s, n - i as u64);
     }
     if !branch::is_last(&last.ins) {
         c.flags.save(c.asm);
+        c.flush_notes();
         c.chain(last.next);
     }
+    let hot = c.asm.offset().0;
     c.finish_cold();
     dynasm!(c.asm ; .arch x64 ; =>short ; add r15, n as i32 ; mov eax, (u64::from(number) << 8 | exit::BUDGET) as i32);
     c.jump_out(shared.exit);
     let sites = c.finish_sites(first_site);
     let infos = std::mem::take(&mut c.infos);
     let bytes = asm.finalize().ok()?;
-    Some(Code { bytes, sites, infos })
+    Some(Code { bytes, hot, sites, infos })
 }
 
 /// Decodes the block's instructions again, for what the interpreter's form does not tell.
@@ -212,6 +245,7 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
     let mut steps = Vec::with_capacity(src.ops.len());
     let mut rip = src.rip;
     let mut at = 0;
+    let mut factory = InstructionInfoFactory::new();
     for op in src.ops.iter().take(src.most) {
         let Some(bytes) = src.bytes.get(at..) else { break };
         let bits = if src.long { 64 } else { 32 };
@@ -221,12 +255,14 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         let plan = if same && src.model.supports(&ins) {
             int::plan(&ins, op, src.long)
                 .or_else(|| branch::plan(&ins, op, src.long))
-                .or_else(|| sse::plan(&ins, op, src.long))
+                .or_else(|| if src.sse { sse::plan(&ins, op, src.long) } else { None })
+                .or_else(|| if src.x87 { x87::plan(&ins, op, src.long) } else { None })
         } else {
             None
         };
         let leaves = !src.long && plan.is_none() && writes_segment(&ins);
-        steps.push(Step { ins, op: *op, next, plan, live: ALL });
+        let (writes, touch) = effects(&mut factory, &ins, op, next, src.long);
+        steps.push(Step { ins, op: *op, next, plan, live: ALL, writes, touch });
         rip = next;
         at += usize::from(op.len);
         if leaves {
@@ -243,6 +279,40 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         };
     }
     steps
+}
+
+/// [`Step::writes`] and [`Step::touch`].
+fn effects(
+    factory: &mut InstructionInfoFactory,
+    ins: &Instruction,
+    op: &Op,
+    next: u64,
+    long: bool,
+) -> (u16, Option<Touch>) {
+    let info = factory.info(ins);
+    let stack = matches!(ins.mnemonic(), Mnemonic::Push | Mnemonic::Pop | Mnemonic::Call | Mnemonic::Ret);
+    let reads = |a| matches!(a, OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None);
+    let mut writes = 0;
+    for used in info.used_registers() {
+        let full = used.register().full_register();
+        if !reads(used.access()) && full.is_gpr() && !(stack && full == Register::RSP) {
+            writes |= 1 << full.number();
+        }
+    }
+    if stack && ins.op_kind(0) == OpKind::Register && ins.op0_register().full_register() == Register::RSP {
+        // POP into it.
+        writes |= 1 << 4;
+    }
+    let write = info.used_memory().iter().any(|m| !reads(m.access()));
+    let touch = if stack {
+        Some(Touch { base: int::STACK, write })
+    } else if info.used_memory().iter().all(|m| m.access() == OpAccess::NoMemAccess) {
+        None
+    } else {
+        let base = mem::base(op, next, long).map_or(mem::Base::Next(0), |b| b.0);
+        Some(Touch { base, write })
+    };
+    (writes, touch)
 }
 
 fn writes_segment(ins: &Instruction) -> bool {
@@ -276,14 +346,22 @@ impl Compiler<'_> {
             self.flags.save(self.asm);
         }
         self.slow = None;
+        self.current = (None, rest);
+        if s.plan.is_none() || branch::is_last(&s.ins) {
+            self.flush_notes();
+        }
+        let notes = self.notes;
         match s.plan {
             Some(_) if branch::is_last(&s.ins) => self.branch(s),
+            Some(_) if x87::plan(&s.ins, &s.op, self.long).is_some() => self.x87(s),
             Some(_) if sse::plan(&s.ins, &s.op, self.long).is_some() => self.sse(s),
             Some(_) => self.integer(s),
             None => {
-                let info = self.info(s, rest);
+                let info = self.info_of(s);
                 self.call_run_op(info);
                 self.flags.host = 0;
+                self.loaded = Loaded::default();
+                self.cached = None;
                 if branch::is_last(&s.ins) {
                     // Only a REP string instruction comes back.
                     self.chain(s.next);
@@ -291,25 +369,55 @@ impl Compiler<'_> {
                 return;
             }
         }
+        self.forget_changed(s);
         if let Some(label) = self.slow {
-            let info = self.info(s, rest);
+            let info = self.info_of(s);
+            let loaded = self.loaded;
+            self.infos[(info - self.first_info) as usize].loaded = loaded;
             let back = self.asm.new_dynamic_label();
             dynasm!(self.asm ; .arch x64 ; =>back);
-            self.cold.push(Cold { label, back, info, flags: self.flags.host != 0 });
+            let flags = self.flags.host != 0;
+            let cached = self.cached;
+            self.cold.push(Cold { label, back, info, flags, loaded, cached, next: s.next, rest, notes });
         }
     }
 
-    fn info(&mut self, s: &Step, rest: u64) -> u32 {
+    /// Drops the cached operand if the instruction changed its base.
+    fn forget_changed(&mut self, s: &Step) {
+        if branch::is_last(&s.ins) {
+            self.cached = None;
+        }
+        self.cached = self.cached.filter(|c| !c.counts_from(s.writes));
+    }
+
+    /// The number of the current instruction in the table.
+    pub fn info_of(&mut self, s: &Step) -> u32 {
+        if let Some(info) = self.current.0 {
+            return info;
+        }
         let leave = !self.long && s.plan.is_none() && writes_segment(&s.ins);
         let flags = !leaves_flags(&s.ins, s.plan);
-        self.infos.push(OpInfo { op: s.op, next: s.next, rest, flags, leave });
-        self.first_info + self.infos.len() as u32 - 1
+        let rest = self.current.1;
+        self.infos.push(OpInfo { op: s.op, next: s.next, rest, flags, leave, loaded: Loaded::default() });
+        let info = self.first_info + self.infos.len() as u32 - 1;
+        self.current.0 = Some(info);
+        info
+    }
+
+    fn flush_notes(&mut self) {
+        let notes = std::mem::take(&mut self.notes);
+        self.store_notes(notes);
     }
 
     fn call_run_op(&mut self, info: u32) {
         dynasm!(self.asm ; .arch x64 ; mov eax, info as i32);
+        self.call(self.shared.run_op);
+    }
+
+    /// CALL of shared code.
+    fn call(&mut self, to: usize) {
         self.asm.push(0xe8);
-        self.distance(self.shared.run_op);
+        self.distance(to);
     }
 
     /// JMP to shared code.
@@ -325,19 +433,49 @@ impl Compiler<'_> {
     }
 
     fn finish_cold(&mut self) {
-        for (label, back, slow) in std::mem::take(&mut self.loads) {
+        for (label, back, slow, load) in std::mem::take(&mut self.loads) {
             dynasm!(self.asm ; .arch x64 ; =>label);
-            self.asm.push(0xe8);
-            self.distance(self.shared.load_sse);
+            self.call(load);
             dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
+        }
+        for (label, back, cached, slow) in std::mem::take(&mut self.far) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.again(cached, slow);
+            dynasm!(self.asm ; .arch x64 ; jmp =>back);
+        }
+        for (label, back, size, access, slot, slow) in std::mem::take(&mut self.recents) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.renew_recent(size, access, slot, slow);
+            dynasm!(self.asm ; .arch x64 ; jmp =>back);
         }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);
+            self.store_notes(cold.notes);
             self.call_run_op(cold.info);
+            // It would not have come back if they could not be loaded.
+            if cold.loaded.sse {
+                self.call(self.shared.load_sse);
+            }
+            if cold.loaded.x87 {
+                self.call(self.shared.load_x87);
+            }
+            let miss = self.asm.new_dynamic_label();
+            if let Some(c) = cold.cached {
+                self.again(c, miss);
+            }
             if cold.flags {
                 State::bring_back(self.asm);
             }
             dynasm!(self.asm ; .arch x64 ; jmp =>cold.back);
+            if cold.cached.is_some() {
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; =>miss
+                    ; add r15, cold.rest as i32 - 1
+                    ; mov rax, QWORD cold.next as i64
+                );
+                self.jump_out(self.shared.indirect);
+            }
         }
     }
 

@@ -11,10 +11,10 @@ use super::emit::{Asm, Rm, load, store};
 use super::flags;
 use super::links;
 use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
-use super::sse;
+use super::{sse, x87};
 use crate::code::CodeMemory;
 use dejavm_interp::x86::op::REG_RIP;
-use dejavm_interp::x86::regs::{Vector, cr0, cr4, seg};
+use dejavm_interp::x86::regs::{Shadow, Vector, seg};
 use dejavm_interp::x86::{Exec, Flow, Trap};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
@@ -41,6 +41,8 @@ pub fn enter(
     ctx.budget = ex.left;
     ctx.run_op = run_op as *const () as u64;
     ctx.vectors = ex.cpu.vectors.as_mut_ptr() as u64;
+    ctx.x87_state = std::ptr::from_mut(&mut ex.cpu.x87) as u64;
+    (ctx.note, ctx.note_memory) = (x87::NONE, x87::NONE);
     ctx.host_mxcsr = HOST_MXCSR;
     refresh(ctx, ex);
     ctx.exec = std::ptr::from_mut(ex) as u64;
@@ -56,6 +58,7 @@ pub fn enter(
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
         ex.left = ctx.budget;
         ex.cpu.mxcsr = ctx.mxcsr;
+        x87::save(ctx, ex, |n| infos[n as usize]);
     }
     reason
 }
@@ -66,11 +69,22 @@ const HOST_MXCSR: u32 = 0x1f80;
 /// What compiled code sees of the CPU beside its registers.
 fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.tlb = ex.tlb.space() as u64;
+    ctx.stamp = ex.tlb.stamp();
+    let now = (ctx.stamp, ex.tlb.write_drops(), ctx.memory);
+    if ctx.recent_for != now {
+        std::mem::swap(&mut ctx.recent, &mut ctx.other);
+        std::mem::swap(&mut ctx.recent_for, &mut ctx.other_for);
+        if ctx.recent_for != now {
+            ctx.recent_for = now;
+            ctx.recent = Default::default();
+        }
+    }
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
     ctx.plain = [seg::FS, seg::GS].map(|s| super::plain(ex.cpu.seg(s)));
-    let usable = ex.cpu.cr0 & (cr0::EM | cr0::TS) == 0 && ex.cpu.cr4 & cr4::OSFXSR != 0;
-    ctx.fp = if usable { sse::USABLE } else { sse::UNUSABLE };
+    ctx.fp = if sse::usable(ex.cpu) { sse::USABLE } else { sse::UNUSABLE };
+    ctx.x87 = if x87::usable(ex.cpu) { x87::USABLE } else { x87::UNUSABLE };
+    ctx.operand = ex.cpu.x87.dp;
     ctx.mxcsr = ex.cpu.mxcsr;
 }
 
@@ -85,7 +99,10 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         let info = &*(ctx.infos as *const OpInfo).add(info as usize);
         (ctx, ex, info)
     };
+    let infos = ctx.infos;
     ctx.handed += 1;
+    // SAFETY: compiled code notes instructions of that same table.
+    x87::save(ctx, ex, |n| unsafe { *(infos as *const OpInfo).add(n as usize) });
     ex.cpu.regs[..16].copy_from_slice(&ctx.regs);
     ex.cpu.mxcsr = ctx.mxcsr;
     ex.cpu.regs[usize::from(REG_RIP)] = info.next;
@@ -110,6 +127,14 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     if !info.flags {
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
     }
+    // A fault's handler is entered here, as the driver would do it: that is the step.
+    let (result, raised) = match result {
+        Err(Trap::Fault { vector, code }) if !ex.probes.active() => {
+            back_to(ex, info);
+            (ex.raise(vector, code).map(|()| Flow::Entered), true)
+        }
+        other => (other, false),
+    };
     if let Ok(flow) = result
         && goes_on(ctx, ex, flow)
     {
@@ -127,20 +152,31 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
             Ok(flow)
         }
         Err(trap) => {
-            let rip = &mut ex.cpu.regs[usize::from(REG_RIP)];
-            *rip = rip.wrapping_sub(info.op.len.into());
-            // The access is made again, and its data breakpoint hit again.
-            ex.cpu.debug_pending = 0;
+            if !raised {
+                back_to(ex, info);
+            }
             Err((trap, Some(info.op)))
         }
     });
     exit::RAN
 }
 
+/// RIP is the instruction's again, which did not complete.
+fn back_to(ex: &mut Exec<'_>, info: &OpInfo) {
+    let rip = &mut ex.cpu.regs[usize::from(REG_RIP)];
+    *rip = rip.wrapping_sub(info.op.len.into());
+    // The access is made again, and its data breakpoint hit again.
+    ex.cpu.debug_pending = 0;
+}
+
 /// True when compiled code may go on behind the instruction.
 fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) -> bool {
     match result {
-        Ok(Flow::Next) => !info.leave,
+        Ok(Flow::Next) => {
+            !info.leave
+                && (!info.loaded.sse || sse::usable(ex.cpu))
+                && (!info.loaded.x87 || x87::usable(ex.cpu))
+        }
         // Nothing pends, and the code that follows is where it was before: what the instruction
         // changed (the interrupt flag, say) has no effect on it.
         Ok(Flow::Event) => {
@@ -156,13 +192,27 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
 
 /// True when compiled code may go on at RIP after an instruction that branched or asked for a look at
 /// events: there are none.
-fn goes_on(ctx: &Ctx, ex: &Exec<'_>, flow: Flow) -> bool {
-    let quiet = match flow {
+fn goes_on(ctx: &Ctx, ex: &mut Exec<'_>, flow: Flow) -> bool {
+    if ex.attention || ex.left <= 1 || super::mode(ex.cpu) != Some(ctx.long) {
+        return false;
+    }
+    match flow {
         Flow::Jump | Flow::Again | Flow::Next => true,
-        Flow::Event => ex.quiet() && !ex.probes.active(),
-        Flow::Entered | Flow::Halt | Flow::Yield => false,
-    };
-    quiet && !ex.attention && ex.left > 1 && super::mode(ex.cpu) == Some(ctx.long)
+        Flow::Event | Flow::Entered => {
+            // What STI shadows is one instruction, which now comes whatever happens: it ends the
+            // shadow by completing, or by a fault.
+            let shadow = ex.cpu.shadow;
+            if shadow == Shadow::Sti {
+                ex.cpu.shadow = Shadow::None;
+            }
+            let quiet = ex.quiet() && !ex.probes.active();
+            if !quiet {
+                ex.cpu.shadow = shadow;
+            }
+            quiet
+        }
+        Flow::Halt | Flow::Yield => false,
+    }
 }
 
 /// Puts the code that all blocks share into `memory`. `None` when it does not fit.
@@ -204,6 +254,9 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; ret
     );
 
+    shared.renew = at(&asm);
+    links::renew(&mut asm);
+
     shared.run_op = at(&asm);
     spill(&mut asm);
     let left = asm.new_dynamic_label();
@@ -233,10 +286,15 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
     shared.indirect = at(&asm);
     let miss = asm.new_dynamic_label();
     dynasm!(asm ; .arch x64 ; =>jump ; mov [rbp + regs::RIP], rax);
-    links::look_up(&mut asm, miss);
+    let (other, found) = (asm.new_dynamic_label(), asm.new_dynamic_label());
+    links::look_up(&mut asm, miss, other);
+    dynasm!(asm ; .arch x64 ; =>found ; jmp QWORD [rdx + links::CODE] ; =>other);
+    let distance = shared.renew as i64 - (at(&asm) as i64 + 5);
+    asm.push(0xe8);
+    asm.push_i32(distance as i32);
     dynasm!(asm
         ; .arch x64
-        ; jmp QWORD [rdx + links::CODE]
+        ; jz =>found
         ; =>miss
         ; mov eax, exit::JUMP as i32
     );
@@ -249,10 +307,6 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; .arch x64
         ; cmp BYTE [rbp + regs::FP], sse::USABLE as i8
         ; jne =>fail
-        ; mov eax, [rbp + regs::MXCSR]
-        ; not eax
-        ; test eax, 0x1f80
-        ; jnz =>fail
         ; ldmxcsr [rbp + regs::MXCSR]
         ; mov rax, [rbp + regs::VECTORS]
     );
@@ -260,6 +314,9 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         dynasm!(asm ; .arch x64 ; movaps Rx(i), [rax + i32::from(i) * VECTOR]);
     }
     dynasm!(asm ; .arch x64 ; mov BYTE [rbp + regs::FP], sse::LOADED as i8 ; xor eax, eax ; =>fail ; ret);
+
+    shared.load_x87 = at(&asm);
+    load_x87(&mut asm);
     memory.add(&asm.finalize().ok()?)?;
     Some(shared)
 }
@@ -289,6 +346,68 @@ fn spill(asm: &mut Asm) {
         ; ldmxcsr [rbp + regs::HOST_MXCSR]
         ; mov BYTE [rbp + regs::FP], sse::USABLE as i8
         ; =>over
+    );
+    let over = asm.new_dynamic_label();
+    // RAX is the caller's.
+    dynasm!(asm
+        ; .arch x64
+        ; cmp BYTE [rbp + regs::X87], x87::LOADED as i8
+        ; jne =>over
+        ; mov rcx, rax
+        ; mov eax, x87::COMPONENT
+        ; xor edx, edx
+        ; xsave [rbp + regs::IMAGE]
+        ; fninit
+        ; mov rax, rcx
+        ; mov BYTE [rbp + regs::X87], x87::SAVED as i8
+        ; =>over
+    );
+}
+
+/// The x87 state out of the CPU into the host's: sets ZF if it could.
+fn load_x87(asm: &mut Asm) {
+    use x87::{guest, image};
+    let fail = asm.new_dynamic_label();
+    dynasm!(asm
+        ; .arch x64
+        ; cmp BYTE [rbp + regs::X87], x87::USABLE as i8
+        ; jne =>fail
+        ; mov rdx, [rbp + regs::X87_STATE]
+        ; movzx eax, WORD [rdx + guest::CONTROL]
+        ; movzx ecx, WORD [rdx + guest::STATUS]
+        ; mov [rbp + regs::IMAGE + image::FCW], ax
+        ; mov [rbp + regs::IMAGE + image::FSW], cx
+        ; movzx eax, BYTE [rdx + guest::USED]
+        ; mov [rbp + regs::IMAGE + image::FTW], eax
+        ; xor eax, eax
+        ; mov [rbp + regs::IMAGE + image::FIP], rax
+        ; mov [rbp + regs::IMAGE + image::FDP], rax
+        ; mov [rbp + regs::IMAGE + image::XCOMP_BV], rax
+        ; mov QWORD [rbp + regs::IMAGE + image::XSTATE_BV], x87::COMPONENT
+        ; shr ecx, 11
+        ; and ecx, 7
+    );
+    for i in 0..8 {
+        let st = regs::IMAGE + image::ST + 16 * i;
+        dynasm!(asm
+            ; .arch x64
+            ; mov rax, [rdx + rcx * 8 + guest::MANTISSA]
+            ; mov [rbp + st], rax
+            ; movzx eax, WORD [rdx + rcx * 2 + guest::SIGN_EXP]
+            ; mov [rbp + st + 8], rax
+            ; inc ecx
+            ; and ecx, 7
+        );
+    }
+    dynasm!(asm
+        ; .arch x64
+        ; mov eax, x87::COMPONENT
+        ; xor edx, edx
+        ; xrstor [rbp + regs::IMAGE]
+        ; mov BYTE [rbp + regs::X87], x87::LOADED as i8
+        ; xor eax, eax
+        ; =>fail
+        ; ret
     );
 }
 
