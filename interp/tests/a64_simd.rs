@@ -49,9 +49,7 @@ type Outcome = Option<(u8, u8)>;
 fn cpu(model: Model, highest: u8) -> Cpu {
     let mut cpu = Cpu::new(model, 0, highest, CODE);
     cpu.el = 1;
-    for el in 1..=3 {
-        cpu.sys.vbar[el] = VECTORS[el];
-    }
+    cpu.sys.vbar = VECTORS;
     cpu.sys.cpacr = FPEN;
     // Bases that lie in memory and are aligned.
     cpu.x[..31].fill(0x8000);

@@ -48,7 +48,7 @@ fn piece(ex: &Exec<'_>, va: u64, total: u64, size: usize, access: Access) -> usi
     let plain = d <= PAGE_SIZE - total && !ex.cpu.big_endian() && ex.cpu.sctlr() & sctlr::A == 0;
     match () {
         () if !plain => size,
-        () if total % 16 == 0 => 16,
+        () if total.is_multiple_of(16) => 16,
         () => 8,
     }
 }
