@@ -118,6 +118,8 @@ pub trait Translator: Sized + 'static {
     type Shared: Copy + Default;
     /// Number of modes.
     const MODES: usize;
+    /// Binary logarithm of what an instruction's address is a multiple of.
+    const ALIGN: u32;
 
     /// The mode of a CPU, if code is compiled for it.
     fn mode(cpu: &CpuOf<Self>) -> Option<Self::Mode>;
@@ -256,8 +258,8 @@ impl<T: Translator> Compiled<T> {
             jumps: Vec::new(),
             infos: Vec::new(),
             by_place: BTreeMap::new(),
-            targets: (0..T::MODES).map(|_| Targets::default()).collect(),
-            hot: Hot::default(),
+            targets: (0..T::MODES).map(|_| Targets::new(T::ALIGN)).collect(),
+            hot: Hot::new(T::ALIGN),
             generation: 0,
             probes: 0,
             ctx: Box::default(),

@@ -10,6 +10,8 @@
 #![allow(clippy::useless_conversion, reason = "in what dynasm makes of dynamic registers")]
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub mod aarch64;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod code;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod emit;
@@ -32,3 +34,8 @@ pub use x86::Jit;
 /// Hosts without a compiler run the interpreter in its place: the guest cannot tell.
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub use dejavm_interp::x86::Interpreter as Jit;
+
+/// The compiling engine for x86 guests, compiled in this crate.
+pub fn x86_engine() -> Box<dejavm_interp::x86::AnyEngine> {
+    Box::new(Jit::new())
+}

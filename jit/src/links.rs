@@ -38,33 +38,38 @@ pub const CODE: i32 = offset_of!(Target, code) as i32;
 const EMPTY: Target = Target { rip: 0, stamp: 0, offset: 1, code: 0 };
 
 /// Targets of one mode.
-pub struct Targets(Box<[Target]>);
-
-impl Default for Targets {
-    fn default() -> Self {
-        Self(vec![EMPTY; TARGETS].into_boxed_slice())
-    }
-}
-
-fn index(rip: u64) -> usize {
-    (rip ^ rip >> 12) as usize & (TARGETS - 1)
+pub struct Targets {
+    entries: Box<[Target]>,
+    /// Binary logarithm of what guest addresses of code are multiples of.
+    align: u32,
 }
 
 impl Targets {
+    /// An empty table.
+    pub fn new(align: u32) -> Self {
+        Self { entries: vec![EMPTY; TARGETS].into_boxed_slice(), align }
+    }
+
+    fn index(&self, rip: u64) -> usize {
+        ((rip ^ rip >> 12) >> self.align) as usize & (TARGETS - 1)
+    }
+
     /// The code for `rip`, whose page lies at `page` now.
     pub fn find(&self, rip: u64, page: u64) -> Option<u64> {
-        let t = &self.0[index(rip)];
+        let t = &self.entries[self.index(rip)];
         (t.rip == rip && t.offset == page).then_some(t.code)
     }
 
     /// Notes the code for `rip`.
     pub fn add(&mut self, rip: u64, page: u64, code: u64) {
-        self.0[index(rip)] = Target { rip, stamp: 0, offset: page, code };
+        let i = self.index(rip);
+        self.entries[i] = Target { rip, stamp: 0, offset: page, code };
     }
 
     /// Forgets the code for `rip`.
     pub fn remove(&mut self, rip: u64) {
-        let t = &mut self.0[index(rip)];
+        let i = self.index(rip);
+        let t = &mut self.entries[i];
         if t.rip == rip {
             *t = EMPTY;
         }
@@ -72,26 +77,34 @@ impl Targets {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.0.fill(EMPTY);
+        self.entries.fill(EMPTY);
     }
 
     /// Where the table lies, for compiled code.
     pub fn address(&mut self) -> u64 {
-        self.0.as_mut_ptr() as u64
+        self.entries.as_mut_ptr() as u64
     }
 }
 
 /// RAX holds a guest address: RDX = its entry. Jumps to `miss` when there is none that counts.
-/// Clobbers RAX, RCX and EFLAGS. `jumps` and `tlb`: offsets of the table's and the TLB's addresses from RBP.
-pub fn look_up(asm: &mut Asm, jumps: i32, tlb: i32, miss: DynamicLabel) {
-    find(asm, jumps, miss);
+/// Clobbers RAX, RCX and EFLAGS. `jumps` and `tlb`: offsets of the table's and the TLB's addresses from RBP; `align` as
+/// for [`Targets::new`].
+pub fn look_up(asm: &mut Asm, jumps: i32, tlb: i32, align: u32, miss: DynamicLabel) {
+    find(asm, jumps, align, miss);
     compare(asm, tlb, miss);
 }
 
 /// The same, where the TLB's stamp at offset `stamp` from RBP tells most often that the entry counts.
 /// If it does not, goes to `other` with RAX and RDX as [`renew`] wants them.
-pub fn look_up_stamped(asm: &mut Asm, jumps: i32, stamp: i32, miss: DynamicLabel, other: DynamicLabel) {
-    find(asm, jumps, miss);
+pub fn look_up_stamped(
+    asm: &mut Asm,
+    jumps: i32,
+    stamp: i32,
+    align: u32,
+    miss: DynamicLabel,
+    other: DynamicLabel,
+) {
+    find(asm, jumps, align, miss);
     wide(asm, 8, &[0x8b], RCX, Rm::Mem(RBP, stamp));
     wide(asm, 8, &[0x39], RCX, Rm::Mem(RDX, offset_of!(Target, stamp) as i32));
     dynasm!(asm ; .arch x64 ; jne =>other);
@@ -113,14 +126,14 @@ pub fn renew(asm: &mut Asm, tlb: i32, stamp: i32) {
 }
 
 /// RDX = the entry of guest address RAX, if that is what it is for.
-fn find(asm: &mut Asm, jumps: i32, miss: DynamicLabel) {
+fn find(asm: &mut Asm, jumps: i32, align: u32, miss: DynamicLabel) {
     dynasm!(asm
         ; .arch x64
         ; mov rdx, rax
         ; shr rdx, 12
         ; xor edx, eax
-        ; and edx, (TARGETS - 1) as i32
-        ; shl edx, 5
+        ; and edx, ((TARGETS - 1) << align) as i32
+        ; shl edx, 5 - align as i8
     );
     wide(asm, 8, &[0x03], RDX, Rm::Mem(RBP, jumps));
     wide(asm, 8, &[0x39], RAX, Rm::Mem(RDX, offset_of!(Target, rip) as i32));

@@ -290,6 +290,7 @@ impl<B: Board> Replayer<B> {
     /// Goes to a moment of the recording, comparing the checkpoints on the way. Returns early when
     /// one of them was the next event.
     fn reach(&mut self, goal: Moment, watcher: &mut dyn Watcher) -> Step<()> {
+        let mut ended = None;
         loop {
             let at = self.runner.at();
             if at.icount > goal.icount || at.warp > goal.warp {
@@ -310,6 +311,8 @@ impl<B: Board> Replayer<B> {
                 Event::Checkpoint(found) if self.is_next(&found, watcher)? => return Ok(()),
                 Event::Checkpoint(_) => {}
                 Event::Probed => return Err(Outcome::Probed),
+                // In a branch the debugger wrote after the guest's end, there or further on.
+                Event::End(_) if self.tape.last().is_none() && ended != Some(at) => ended = Some(at),
                 Event::End(reason) => return Err(self.ended(reason, watcher)),
                 Event::Limit if stop => return Err(Outcome::Reached),
                 Event::Limit if at == goal => return Ok(()),

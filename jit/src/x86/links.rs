@@ -8,7 +8,7 @@ use dynasmrt::DynamicLabel;
 /// RAX holds a guest address: RDX = its entry. Jumps to `miss` when there is none that counts, to
 /// `other` when [`renew`] has to tell. Clobbers RCX and EFLAGS.
 pub fn look_up(asm: &mut Asm, miss: DynamicLabel, other: DynamicLabel) {
-    crate::links::look_up_stamped(asm, regs::JUMPS, regs::STAMP, miss, other);
+    crate::links::look_up_stamped(asm, regs::JUMPS, regs::STAMP, 0, miss, other);
 }
 
 /// See [`crate::links::renew`].
