@@ -243,11 +243,7 @@ impl Compiler<'_> {
         }
         let access = if self.written_next(base) { Access::Write } else { access };
         self.address(base, disp);
-        if size <= 8 {
-            self.recent(base, size, access);
-        } else {
-            self.translate(size, access);
-        }
+        self.recent(base, size, access);
         self.cached = Some(Cached { base, disp, size, write: access == Access::Write });
     }
 
@@ -336,7 +332,8 @@ impl Compiler<'_> {
         let miss = self.asm.new_dynamic_label();
         let back = self.asm.new_dynamic_label();
         let slot = base.slot(access);
-        let bits = -(PAGE_SIZE as i32) | i32::from(size - 1);
+        // Aligned to a power of two it does not cross a page.
+        let bits = -(PAGE_SIZE as i32) | i32::from(size.next_power_of_two() - 1);
         dynasm!(self.asm
             ; .arch x64
             ; mov rcx, rax
