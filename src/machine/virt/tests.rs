@@ -75,7 +75,8 @@ const BOTH: [GicVersion; 2] = [GicVersion::V2, GicVersion::V3];
 #[test]
 fn the_map_is_qemus() {
     let mut b = Bench::new(1, GicVersion::V2);
-    let id = |b: &mut Bench, base: u64| (0..4u64).map(|n| b.load(base + 0xfe0 + 4 * n, 4) << (8 * n)).sum::<u64>();
+    let id =
+        |b: &mut Bench, base: u64| (0..4u64).map(|n| b.load(base + 0xfe0 + 4 * n, 4) << (8 * n)).sum::<u64>();
     assert_eq!(id(&mut b, 0x900_0000), 0x14_1011);
     assert_eq!(id(&mut b, 0x901_0000), 0x4_1031);
     assert_eq!(id(&mut b, 0x903_0000), 0x4_1061);
