@@ -92,6 +92,8 @@ pub struct Replayer<B: Board> {
 
 /// Virtual nanoseconds (18 minutes) without a step after which a branch is over.
 const ASLEEP: u64 = 1 << 40;
+/// Timers that fire without a step after which it is, too: with a fast one nobody would wait for 18 minutes.
+const FIRED: u32 = 1 << 18;
 
 /// Ends the replay in the middle of something.
 type Step<T> = Result<T, Outcome>;
@@ -263,13 +265,13 @@ impl<B: Board> Replayer<B> {
             Some(_) if self.tape.checked() => return Err(Outcome::Cut),
             Some(last) => last.icount,
         };
-        let mut asleep = self.runner.at();
+        let (mut asleep, mut fired) = (self.runner.at(), 0);
         loop {
             let event = self.advance(self.to.min(last));
             self.show(watcher);
             let at = self.runner.at();
             if at.icount > asleep.icount {
-                asleep = at;
+                (asleep, fired) = (at, 0);
             }
             match event {
                 Event::Limit if self.to > last => return Err(Outcome::Cut),
@@ -279,10 +281,13 @@ impl<B: Board> Replayer<B> {
                 Event::End(reason) => return Err(Outcome::End(reason)),
                 Event::Idle(None) => return Err(Outcome::End(EndReason::Halted)),
                 // Timers fire, but nothing wakes it.
-                Event::Idle(_) if at.warp - asleep.warp > ASLEEP => {
+                Event::Idle(_) if at.warp - asleep.warp > ASLEEP || fired > FIRED => {
                     return Err(Outcome::End(EndReason::Halted));
                 }
-                Event::Idle(Some(deadline)) => self.runner.machine.warp_to(deadline),
+                Event::Idle(Some(deadline)) => {
+                    fired += 1;
+                    self.runner.machine.warp_to(deadline);
+                }
             }
         }
     }
