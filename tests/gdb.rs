@@ -5,9 +5,9 @@
 mod common;
 
 use common::{Random, Script};
+use dejavm::debug::gdb::layout::Layout;
 use dejavm::debug::gdb::live::Running;
 use dejavm::debug::gdb::session::{Replay, Session};
-use dejavm::debug::gdb::layout::Layout;
 use dejavm::debug::gdb::{Left, attend, serve};
 use dejavm::debug::monitor::Monitor;
 use dejavm::host::socket::{Address, Listener, Stream};

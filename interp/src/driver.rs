@@ -7,7 +7,7 @@ use crate::exec::{Exec, Flow};
 use crate::guest::{Boundary, Code, Guest, Ran};
 use crate::mem::{Hit, Memory};
 use crate::probe::Probes;
-use crate::tlb::Tlb;
+use crate::tlb::{Size, Tlb};
 use std::marker::PhantomData;
 
 /// How an engine runs straight code between two looks at events. Everything else is [`Driver`]'s.
@@ -44,6 +44,8 @@ impl<G> Default for Interpreted<G> {
 pub struct Driver<G: Guest, B> {
     /// How code is run.
     pub blocks: B,
+    /// Size of the TLBs, to be set before the first run.
+    pub tlb_size: Size,
     tlbs: Vec<Tlb>,
     /// An empty one that takes a CPU's place while it runs.
     spare: Option<Tlb>,
@@ -73,6 +75,7 @@ impl<G: Guest, B> Driver<G, B> {
     pub fn with(blocks: B) -> Self {
         Self {
             blocks,
+            tlb_size: Size::default(),
             tlbs: Vec::new(),
             spare: None,
             cache: Cache::default(),
@@ -105,7 +108,7 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
 
     fn prepare(&mut self, index: usize, mem: &mut Memory) {
         if self.tlbs.len() <= index {
-            self.tlbs.resize_with(index + 1, Tlb::default);
+            self.tlbs.resize_with(index + 1, || Tlb::with_size(self.tlb_size));
         }
         if self.flush {
             self.flush = false;

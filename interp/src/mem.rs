@@ -445,6 +445,10 @@ impl Memory {
     /// is dropped, watches are not told. Snapshots' account must be empty, and stays so.
     pub fn restore_frame(&mut self, frame: u32, bytes: &[u8; PAGE_SIZE as usize]) {
         let offset = u64::from(frame) << PAGE_SHIFT;
+        let at = offset as usize;
+        if self.bytes[at..at + PAGE_SIZE as usize] == *bytes {
+            return;
+        }
         let attrs = self.attrs[frame as usize];
         let all = Hit { offset, len: PAGE_SIZE as u32 };
         if attrs & attr::CODE != 0 {
@@ -457,7 +461,6 @@ impl Memory {
         if let Some(word) = digest.get_mut(frame as usize / 64) {
             *word |= 1 << (frame % 64);
         }
-        let at = offset as usize;
         self.bytes[at..at + PAGE_SIZE as usize].copy_from_slice(bytes);
     }
 

@@ -74,8 +74,28 @@ pub struct Tlb {
     keys: [Option<Key>; SPACES],
     current: usize,
     next_victim: usize,
+    /// Changes whenever a space gets another key.
+    changes: u64,
     /// By frame number.
     tables: Vec<Option<Box<Table>>>,
+    size: Size,
+    /// Translations cached since the start.
+    fills: u64,
+}
+
+/// How much a TLB holds. Tests make it small: nothing that a guest sees may depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Translations for one kind of access in one space, a power of two up to [`WAYS`].
+    pub ways: usize,
+    /// Address spaces, from 1 up to 15.
+    pub spaces: usize,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { ways: WAYS, spaces: UNCACHED }
+    }
 }
 
 impl Default for Tlb {
@@ -85,7 +105,16 @@ impl Default for Tlb {
             e.tag = empty_tag(i);
         }
         let Ok(entries) = entries.try_into() else { unreachable!("the size is the constant's") };
-        Self { entries, keys: [None; SPACES], current: UNCACHED, next_victim: 0, tables: Vec::new() }
+        Self {
+            entries,
+            keys: [None; SPACES],
+            current: UNCACHED,
+            next_victim: 0,
+            changes: 0,
+            tables: Vec::new(),
+            size: Size::default(),
+            fills: 0,
+        }
     }
 }
 
@@ -95,6 +124,17 @@ const fn empty_tag(index: usize) -> u64 {
 }
 
 impl Tlb {
+    /// A TLB of this size; what is out of bounds is brought into them.
+    pub fn with_size(size: Size) -> Self {
+        let ways = size.ways.clamp(1, WAYS).next_power_of_two();
+        Self { size: Size { ways, spaces: size.spaces.clamp(1, UNCACHED) }, ..Self::default() }
+    }
+
+    /// Translations cached since the start: every miss that was no fault.
+    pub fn fills(&self) -> u64 {
+        self.fills
+    }
+
     /// The entry where a translation of `lin` for `access` in the current space would be.
     #[inline(always)]
     pub fn entry(&self, lin: u64, access: Access) -> &Entry {
@@ -125,8 +165,9 @@ impl Tlb {
             self.current = i;
             return;
         }
+        self.changes += 1;
         let victim = self.next_victim;
-        self.next_victim = (victim + 1) % UNCACHED;
+        self.next_victim = (victim + 1) % self.size.spaces;
         self.clear_space(victim);
         self.keys[victim] = Some(key);
         self.current = victim;
@@ -149,8 +190,25 @@ impl Tlb {
         self.keys[space] = None;
     }
 
+    /// The space of `key`, if it has one.
+    pub fn find(&self, key: &Key) -> Option<usize> {
+        self.keys.iter().position(|k| k.as_ref() == Some(key))
+    }
+
+    /// As [`Tlb::space`], of a space that [`Tlb::find`] gave, until [`Tlb::changes`] gives something else; of `None`
+    /// one that is never filled.
+    pub fn space_at(&self, space: Option<usize>) -> *const Entry {
+        self.entries[space.unwrap_or(UNCACHED) * SPACE..].as_ptr()
+    }
+
+    /// Changes whenever a space gets another key.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Drops every translation.
     pub fn clear(&mut self, mem: &mut Memory) {
+        self.changes += 1;
         for s in 0..UNCACHED {
             if self.keys[s].is_some() {
                 self.clear_space(s);
@@ -180,7 +238,15 @@ impl Tlb {
         if self.current == UNCACHED {
             return;
         }
+        self.fills += 1;
         let i = self.index(lin, access);
+        if self.size.ways < WAYS {
+            // The entries that a smaller table would have in this place.
+            let start = i & !(WAYS - 1);
+            for j in (start + (i & (self.size.ways - 1))..start + WAYS).step_by(self.size.ways) {
+                self.entries[j].tag = empty_tag(j);
+            }
+        }
         self.entries[i] = Entry { tag: lin & !(PAGE_SIZE - 1), offset: offset & !(PAGE_SIZE - 1) };
     }
 

@@ -5,6 +5,7 @@
 //! driver's, so that both engines share them. What a block becomes is a [`Translator`]'s.
 
 use crate::code::CodeMemory;
+use crate::hot::Hot;
 use crate::links::Targets;
 use dejavm_interp::cache::{self, Cache, block_key};
 use dejavm_interp::driver::{Blocks, Interpreted};
@@ -53,6 +54,8 @@ pub struct Site {
 pub struct Code<I> {
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// How many of them come before what lies out of line.
+    pub hot: usize,
     /// The jumps to other blocks.
     pub sites: Vec<Site>,
     /// What it hands to the interpreter, numbered from the `first_info` that was given.
@@ -206,8 +209,6 @@ struct Jump {
     guard: Option<(usize, usize)>,
 }
 
-const HOT: usize = 1 << 16;
-
 /// Compiled blocks and how to run them.
 pub struct Compiled<T: Translator> {
     settings: Settings,
@@ -222,7 +223,7 @@ pub struct Compiled<T: Translator> {
     by_place: BTreeMap<(u64, u64, usize), u32>,
     /// By mode.
     targets: Vec<Targets>,
-    hot: Box<[u8]>,
+    hot: Hot,
     generation: u64,
     /// Of the probes that the compiled code was checked against.
     probes: u64,
@@ -258,7 +259,7 @@ impl<T: Translator> Compiled<T> {
             infos: Vec::new(),
             by_place: BTreeMap::new(),
             targets: (0..T::MODES).map(|_| Targets::new(T::ALIGN)).collect(),
-            hot: vec![0; HOT].into_boxed_slice(),
+            hot: Hot::new(T::ALIGN),
             generation: 0,
             probes: 0,
             ctx: Box::default(),
@@ -273,6 +274,7 @@ impl<T: Translator> Compiled<T> {
         self.jumps.clear();
         self.infos.clear();
         self.by_place.clear();
+        self.hot.forget();
         self.targets.iter_mut().for_each(Targets::clear);
         self.link = None;
         if let Some(memory) = &mut self.memory {
@@ -297,6 +299,7 @@ impl<T: Translator> Compiled<T> {
         let found: Vec<u32> =
             self.by_place.range((key, 0, 0)..=(key, u64::MAX, usize::MAX)).map(|(_, b)| *b).collect();
         for number in found {
+            self.hot.written(self.blocks[number as usize].rip, key >> 4);
             self.drop_block(number);
         }
     }
@@ -371,17 +374,11 @@ impl<T: Translator> Compiled<T> {
             return Ok(found);
         }
         let offset = e.offset + rip.wrapping_sub(e.tag);
-        if found.is_none() {
-            let hot =
-                &mut self.hot[((rip >> T::ALIGN ^ rip >> 16 ^ offset >> 12) & (HOT as u64 - 1)) as usize];
-            if *hot < self.settings.threshold {
-                *hot += 1;
-                return Ok(None);
-            }
-        }
         let key = block_key(offset, T::decoded_as(mode));
-        let number = match self.by_place.get(&(key, rip, T::index(mode))) {
+        let known = found.is_some() || self.hot.compiled(rip, offset);
+        let number = match known.then(|| self.by_place.get(&(key, rip, T::index(mode)))).flatten() {
             Some(n) => *n,
+            None if !self.hot.count(rip, offset, self.settings.threshold) => return Ok(None),
             None => match self.compile(cache, tlbs, ex, key, mode)? {
                 Some(n) => n,
                 None => return Ok(None),
@@ -455,6 +452,7 @@ impl<T: Translator> Compiled<T> {
         self.stats.blocks += 1;
         self.stats.bytes += code.bytes.len() as u64;
         self.by_place.insert((block.key, block.rip, block.mode), self.blocks.len() as u32);
+        self.hot.add(block.rip, block.key >> 4);
         self.blocks.push(block);
         self.jumps.extend(code.sites.into_iter().map(|s| Jump {
             jump: base + s.jump,

@@ -42,13 +42,13 @@ pub enum Command {
 /// The machine, and how to run it.
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
-    /// Architecture: x86_64 or i386
+    /// Architecture: x86_64, i386 or aarch64
     #[arg(long, default_value = "x86_64")]
     pub arch: String,
-    /// Board: pc (or toy, which tests the recorder)
-    #[arg(long, short = 'M', default_value = "pc")]
-    pub machine: String,
-    /// CPU model: qemu64, 486, pentium3, Nehalem or max
+    /// Board: pc, or virt[,gic-version=2|3] for aarch64 (or toy, which tests the recorder)
+    #[arg(long, short = 'M')]
+    pub machine: Option<String>,
+    /// CPU model: qemu64, 486, pentium3, Nehalem or max; cortex-a53, cortex-a57 or max
     #[arg(long)]
     pub cpu: Option<String>,
     /// RAM: bytes with K, M or G; a bare number is mebibytes
@@ -57,7 +57,7 @@ pub struct MachineArgs {
     /// Number of CPUs
     #[arg(long, default_value = "1")]
     pub smp: String,
-    /// Kernel: bzImage, multiboot or PVH ELF
+    /// Kernel: bzImage, multiboot or PVH ELF; Image, Image.gz or ELF for aarch64
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<String>,
     /// Initial RAM disk
@@ -200,7 +200,8 @@ pub struct InputArgs {
 pub struct ReplayArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Stop at this step, or at the end; a debugger begins there, and at the start if not told
+    /// Stop at this step, or at the end; a debugger begins there, and at the start if not told.
+    /// Where no output is shown (--serial none) the way there begins at a saved snapshot
     #[arg(long, value_name = "ICOUNT|end")]
     pub to: Option<String>,
     /// Where the first serial port's output goes: stdio, none, file:PATH

@@ -42,6 +42,7 @@ pub fn with_engines<V: VisitEngines>(config: &MachineConfig, images: Images, vis
     match config.machine {
         Kind::Toy => visit.visit(&maker(config, images, |config, images, _| Toy::build(config, images))),
         Kind::Pc => visit.visit(&maker(config, images, build::pc)),
+        Kind::Virt(_) => visit.visit(&maker(config, images, build::virt)),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::host::sink::Sink;
 use crate::host::{clock, files};
 use crate::machine::build::EngineKind;
 use crate::machine::config::{
-    Arch, CPU_MODELS, DEFAULT_SHIFT, Images, Kind, MachineConfig, Role, Rtc, RtcBase, RtcClock,
+    Arch, DEFAULT_SHIFT, Images, Kind, MachineConfig, Role, Rtc, RtcBase, RtcClock, VirtOptions,
 };
 use crate::machine::fault::Fault;
 use crate::timeline;
@@ -21,20 +21,20 @@ pub fn machine(a: &MachineArgs) -> Result<(MachineConfig, Images), String> {
     let arch = match a.arch.as_str() {
         "x86_64" => Arch::X86_64,
         "i386" => Arch::I386,
-        "aarch64" | "arm" => return Err(format!("--arch {}: not available in this version", a.arch)),
-        other => return Err(format!("--arch {other}: unknown architecture (x86_64, i386)")),
+        "aarch64" => Arch::Aarch64,
+        "arm" => return Err(format!("--arch {}: not available in this version", a.arch)),
+        other => return Err(format!("--arch {other}: unknown architecture (x86_64, i386, aarch64)")),
     };
-    let kind = match a.machine.as_str() {
-        "pc" => Kind::Pc,
-        "toy" => Kind::Toy,
-        "q35" | "virt" => return Err(format!("--machine {}: not available in this version", a.machine)),
-        other => return Err(format!("--machine {other}: unknown machine (pc)")),
+    let kind = kind(arch, a.machine.as_deref())?;
+    let usual = match arch {
+        Arch::X86_64 => "qemu64",
+        Arch::I386 => "qemu32",
+        Arch::Aarch64 => "cortex-a53",
     };
-    let cpu =
-        a.cpu.clone().unwrap_or_else(|| if arch == Arch::I386 { "qemu32" } else { "qemu64" }.to_owned());
-    if !CPU_MODELS.iter().any(|m| m.0 == cpu) {
-        let names: Vec<&str> = CPU_MODELS.iter().map(|m| m.0).collect();
-        return Err(format!("--cpu {cpu}: unknown CPU model ({})", names.join(", ")));
+    let cpu = a.cpu.clone().unwrap_or_else(|| usual.to_owned());
+    if !arch.cpus().contains(&cpu.as_str()) {
+        let names = arch.cpus().join(", ");
+        return Err(format!("--cpu {cpu}: unknown CPU model ({names})"));
     }
     let memory = size(&a.memory).ok_or_else(|| format!("--memory {}: not a size such as 512M", a.memory))?;
     let smp = a.smp.parse().map_err(|_| format!("--smp {}: not a number of CPUs", a.smp))?;
@@ -75,6 +75,35 @@ pub fn machine(a: &MachineArgs) -> Result<(MachineConfig, Images), String> {
         images.0.push(loaded);
     }
     Ok((config, images))
+}
+
+/// The board of this name, with its options behind commas.
+fn kind(arch: Arch, name: Option<&str>) -> Result<Kind, String> {
+    let usual = if arch == Arch::Aarch64 { "virt" } else { "pc" };
+    let text = name.unwrap_or(usual);
+    let (name, options) = text.split_once(',').map_or((text, None), |(n, o)| (n, Some(o)));
+    let wrong = |option: &str| Err(format!("--machine {text}: unknown option '{option}'"));
+    match name {
+        "virt" => {
+            let mut virt = VirtOptions::default();
+            for option in options.into_iter().flat_map(|o| o.split(',')) {
+                match option.split_once('=') {
+                    Some(("gic-version", "2")) => virt.gic_version = 2,
+                    Some(("gic-version", "3")) => virt.gic_version = 3,
+                    Some(("gic-version", n)) => {
+                        return Err(format!("--machine {text}: gic-version={n}: neither 2 nor 3"));
+                    }
+                    _ => return wrong(option),
+                }
+            }
+            Ok(Kind::Virt(virt))
+        }
+        "pc" | "toy" if options.is_some() => wrong(options.unwrap_or_default()),
+        "pc" => Ok(Kind::Pc),
+        "toy" => Ok(Kind::Toy),
+        "q35" => Err(format!("--machine {text}: not available in this version")),
+        other => Err(format!("--machine {other}: unknown machine (pc, virt)")),
+    }
 }
 
 /// Refuses what is not there yet, by name.

@@ -38,6 +38,11 @@ pub mod spec {
     pub const DMA_SKIP: u32 = 4;
     pub const DMA_SELECT: u32 = 8;
     pub const DMA_WRITE: u32 = 16;
+    /// Offsets of the memory-mapped device: data, selector and DMA address, big-endian.
+    pub const MMIO_DATA: u64 = 0;
+    pub const MMIO_SELECTOR: u64 = 8;
+    pub const MMIO_DMA: u64 = 16;
+    pub const MMIO_SIZE: u64 = 24;
     /// Largest piece of one transfer that is moved at a time.
     pub const CHUNK: usize = 1 << 16;
 }
@@ -196,14 +201,63 @@ impl FwCfg {
     }
 }
 
+impl FwCfg {
+    /// The next byte of the selected item; zero beyond its end.
+    fn next(&mut self) -> u8 {
+        let byte = self.rest().first().copied().unwrap_or(0);
+        self.offset = self.offset.saturating_add(1);
+        byte
+    }
+
+    /// Half of the DMA address is written, the low one (`low`) starts the transfer.
+    fn dma_address(&mut self, ctx: &mut Ctx<'_>, low: bool, v: u32) {
+        if low {
+            let high = std::mem::take(&mut self.dma_high);
+            self.dma(ctx, u64::from(high) << 32 | u64::from(v));
+        } else {
+            self.dma_high = v;
+        }
+    }
+}
+
+/// The device as boards without ports have it: the same registers in memory, big-endian, and a data
+/// register from which several bytes are read at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FwCfgMmio(pub FwCfg);
+
+impl Device for FwCfgMmio {
+    fn read(&mut self, _ctx: &mut Ctx<'_>, addr: u64, size: u8) -> u64 {
+        match addr {
+            spec::MMIO_DATA => super::read_bytes(0, size, |_| self.0.next()),
+            spec::MMIO_DMA..spec::MMIO_SIZE => {
+                let bytes = spec::DMA_SIGNATURE.to_be_bytes();
+                super::read_bytes(addr - spec::MMIO_DMA, size, |i| {
+                    bytes.get(i as usize).copied().unwrap_or(0)
+                })
+            }
+            _ => 0,
+        }
+    }
+
+    fn write(&mut self, ctx: &mut Ctx<'_>, addr: u64, size: u8, value: u64) {
+        match (addr, size) {
+            (spec::MMIO_SELECTOR, 2) => self.0.select((value as u16).swap_bytes()),
+            (spec::MMIO_DMA, 8) => self.0.dma(ctx, value.swap_bytes()),
+            (spec::MMIO_DMA, 4) => self.0.dma_address(ctx, false, (value as u32).swap_bytes()),
+            (0x14, 4) => self.0.dma_address(ctx, true, (value as u32).swap_bytes()),
+            _ => {}
+        }
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
 impl Device for FwCfg {
     fn read(&mut self, _ctx: &mut Ctx<'_>, addr: u64, size: u8) -> u64 {
         match addr {
-            spec::DATA => {
-                let byte = self.rest().first().copied().unwrap_or(0);
-                self.offset = self.offset.saturating_add(1);
-                byte.into()
-            }
+            spec::DATA => self.next().into(),
             // The DMA address registers read as a signature, big-endian.
             0x514..=0x51b => {
                 let bytes = spec::DMA_SIGNATURE.to_be_bytes();
@@ -216,12 +270,8 @@ impl Device for FwCfg {
     fn write(&mut self, ctx: &mut Ctx<'_>, addr: u64, size: u8, value: u64) {
         match (addr, size) {
             (spec::SELECTOR, 2) => self.select(value as u16),
-            (spec::DMA, 4) => self.dma_high = (value as u32).swap_bytes(),
-            (0x518, 4) => {
-                let low = (value as u32).swap_bytes();
-                let high = std::mem::take(&mut self.dma_high);
-                self.dma(ctx, u64::from(high) << 32 | u64::from(low));
-            }
+            (spec::DMA, 4) => self.dma_address(ctx, false, (value as u32).swap_bytes()),
+            (0x518, 4) => self.dma_address(ctx, true, (value as u32).swap_bytes()),
             // Writing items through the data port ended with QEMU 2.4.
             _ => {}
         }

@@ -10,7 +10,13 @@ pub mod acpi_pm;
 #[cfg(test)]
 mod conformance;
 pub mod debug;
+pub mod flash;
 pub mod fw_cfg;
+pub mod generic_timer;
+pub mod gic;
+pub mod gicv2;
+pub mod gicv2m;
+pub mod gicv3;
 pub mod hpet;
 pub mod i8042;
 pub mod ioapic;
@@ -18,10 +24,14 @@ pub mod lapic;
 pub mod pci;
 pub mod pic;
 pub mod pit;
+pub mod pl011;
+pub mod pl031;
+pub mod pl061;
 pub mod rtc;
 #[cfg(test)]
 mod tests;
 pub mod uart;
+pub mod virtio_mmio;
 
 use crate::machine::events::{EventQueue, TimerId};
 use crate::machine::time::VirtNs;
@@ -133,5 +143,27 @@ pub fn read_bytes(addr: u64, size: u8, mut read: impl FnMut(u64) -> u8) -> u64 {
 pub fn write_bytes(addr: u64, size: u8, value: u64, mut write: impl FnMut(u64, u8)) {
     for i in 0..u64::from(size) {
         write(addr.wrapping_add(i), (value >> (8 * i)) as u8);
+    }
+}
+
+/// Reads a device whose registers are words of 32 bits: what lies at the address, as wide as asked.
+pub fn read_words(addr: u64, size: u8, mut read: impl FnMut(u64) -> u32) -> u64 {
+    let low = u64::from(read(addr & !3)) >> (8 * (addr & 3));
+    match size {
+        8 if addr & 3 == 0 => low | u64::from(read(addr.wrapping_add(4))) << 32,
+        4 | 8 => low,
+        _ => low & ((1 << (8 * u32::from(size))) - 1),
+    }
+}
+
+/// Writes a device whose registers are words of 32 bits. A narrow write gives the whole register its
+/// value, zero-extended; one that does not begin at a register is dropped.
+pub fn write_words(addr: u64, size: u8, value: u64, mut write: impl FnMut(u64, u32)) {
+    if addr & 3 != 0 {
+        return;
+    }
+    write(addr, if size < 4 { value as u32 & ((1 << (8 * u32::from(size))) - 1) } else { value as u32 });
+    if size == 8 {
+        write(addr.wrapping_add(4), (value >> 32) as u32);
     }
 }

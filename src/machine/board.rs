@@ -41,6 +41,11 @@ pub trait Board: Clone + Send + Sync + serde::Serialize + serde::de::Deserialize
     /// The registers of CPU `index`, for a debugger.
     fn core(&mut self, index: usize) -> Core<'_>;
 
+    /// A register of CPU `index` that a device keeps, by its name in the manuals.
+    fn device_register(&self, _index: usize, _name: &str) -> Option<u128> {
+        None
+    }
+
     /// Where `addr` of CPU `index` lies in physical memory now, with no side effect.
     fn translate(&self, index: usize, mem: &Memory, addr: u64) -> Option<PhysAddr>;
 

@@ -2,11 +2,14 @@
 
 use super::Machine;
 use super::board::Board;
-use super::config::{BuildError, Images, MachineConfig, RtcBase, RtcClock};
-use super::loader;
+use super::config::{BuildError, Images, Kind, MachineConfig, RtcBase, RtcClock};
+use super::loader::{self, arm64};
 use super::pc::{self, Pc, PcConfig};
+use super::virt::{self, GicVersion, Virt, VirtConfig, fdt, lines};
+use dejavm_interp::aarch64;
+use dejavm_interp::mem::Memory;
 use dejavm_interp::x86::Interpreter;
-use dejavm_jit::Jit;
+use dejavm_jit::{A64Jit, Jit};
 
 /// What runs a machine's CPUs. No part of a configuration: the guest cannot tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,24 +35,73 @@ pub fn pc(config: &MachineConfig, images: &Images, engine: EngineKind) -> Result
     let cpus = config.smp as usize;
     let loaded = loader::load(&boot, config.memory, cpus, model.long_mode())
         .map_err(|e| BuildError::Config(e.to_string()))?;
-    let rtc = match (config.rtc.base, config.rtc.clock) {
-        (RtcBase::Date(seconds), RtcClock::Vm) => pc::RtcBase::Fixed(seconds as i64),
-        _ => pc::RtcBase::Host,
-    };
+    let rtc = rtc_base(config);
     let pc_config =
         PcConfig { model, cpus, memory: config.memory, seed: config.seed, rtc, start: loaded.start, bios };
     let mut mem = pc::memory(config.memory, bios)?;
-    for (addr, bytes) in &loaded.images {
-        if !mem.load(*addr, bytes) {
-            return Err(BuildError::Config(format!("an image at {addr:#x} lies outside the guest's memory")));
-        }
-    }
+    load(&mut mem, &loaded.images)?;
     let board = Pc::new(&pc_config);
     let engine: Box<<Pc as Board>::Engine> = match engine {
         EngineKind::Interp => Box::new(Interpreter::new()),
         EngineKind::Jit => Box::new(Jit::new()),
     };
     Ok(Machine::new(board, mem, engine, config.shift, loaded.images))
+}
+
+/// What the real-time clock counts from.
+fn rtc_base(config: &MachineConfig) -> pc::RtcBase {
+    match (config.rtc.base, config.rtc.clock) {
+        (RtcBase::Date(seconds), RtcClock::Vm) => pc::RtcBase::Fixed(seconds as i64),
+        _ => pc::RtcBase::Host,
+    }
+}
+
+fn load(mem: &mut Memory, images: &[(u64, Vec<u8>)]) -> Result<(), BuildError> {
+    for (addr, bytes) in images {
+        if !mem.load(*addr, bytes) {
+            return Err(BuildError::Config(format!("an image at {addr:#x} lies outside the guest's memory")));
+        }
+    }
+    Ok(())
+}
+
+/// A `virt`.
+///
+/// # Errors
+/// [`BuildError`], naming the option or file.
+pub fn virt(config: &MachineConfig, images: &Images, kind: EngineKind) -> Result<Machine<Virt>, BuildError> {
+    config.check().map_err(BuildError::Config)?;
+    let (Kind::Virt(options), Some(model)) = (config.machine, config.a64_model()) else {
+        return Err(BuildError::Config(format!("a machine '{}' is no virt", config.machine)));
+    };
+    let boot = images.boot(config);
+    let (flash, flash_size) = lines::FLASH[0];
+    let loaded = arm64::load(&boot, lines::RAM, config.memory, flash, flash_size)
+        .map_err(|e| BuildError::Config(e.to_string()))?;
+    let virt_config = VirtConfig {
+        model,
+        cpus: config.smp as usize,
+        memory: config.memory,
+        seed: config.seed,
+        rtc: rtc_base(config),
+        gic: if options.gic_version == 2 { GicVersion::V2 } else { GicVersion::V3 },
+        entry: loaded.entry,
+        x0: loaded.x0,
+    };
+    let bootargs = boot.bios.is_none().then(|| config.append.clone());
+    let chosen = fdt::Chosen { bootargs, initrd: loaded.initrd };
+    let tree = fdt::tree(&virt_config, &chosen)
+        .map_err(|e| BuildError::Config(format!("the device tree cannot be written: {e}")))?;
+    let mut images = loaded.images;
+    images.push((loaded.dtb, tree));
+    let mut mem = virt::memory(config.memory)?;
+    load(&mut mem, &images)?;
+    let board = Virt::new(&virt_config);
+    let engine: Box<<Virt as Board>::Engine> = match kind {
+        EngineKind::Interp => Box::new(aarch64::Interpreter::new()),
+        EngineKind::Jit => Box::new(A64Jit::new()),
+    };
+    Ok(Machine::new(board, mem, engine, config.shift, images))
 }
 
 #[cfg(test)]

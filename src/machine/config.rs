@@ -4,6 +4,9 @@
 //! names are part of the stable format: a change of their meaning, or a new field without a
 //! default that keeps old recordings as they are, bumps the log's format version.
 
+use super::virt::lines;
+use crate::devices::{gicv2, gicv3};
+use dejavm_interp::aarch64::regs as aarch64;
 use dejavm_interp::x86::model::Model;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +34,39 @@ pub enum Arch {
     X86_64,
     /// x86 without 64-bit mode.
     I386,
+    /// 64-bit ARM.
+    Aarch64,
+}
+
+impl std::fmt::Display for Arch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::X86_64 => "x86_64",
+            Self::I386 => "i386",
+            Self::Aarch64 => "aarch64",
+        })
+    }
+}
+
+/// What can be chosen of a `virt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VirtOptions {
+    /// Version of the interrupt controller, 2 or 3.
+    #[serde(default = "VirtOptions::gic_default")]
+    pub gic_version: u8,
+}
+
+impl VirtOptions {
+    fn gic_default() -> u8 {
+        2
+    }
+}
+
+impl Default for VirtOptions {
+    fn default() -> Self {
+        Self { gic_version: Self::gic_default() }
+    }
 }
 
 /// The board.
@@ -39,6 +75,8 @@ pub enum Arch {
 pub enum Kind {
     /// A PC with the i440FX chipset.
     Pc,
+    /// A board of 64-bit ARM without a counterpart in hardware.
+    Virt(VirtOptions),
     /// The few lines of state machine that test the recorder, see [`super::toy`].
     Toy,
 }
@@ -47,6 +85,7 @@ impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Pc => "pc",
+            Self::Virt(_) => "virt",
             Self::Toy => "toy",
         })
     }
@@ -194,7 +233,7 @@ pub struct MachineConfig {
     pub arch: Arch,
     /// Board.
     pub machine: Kind,
-    /// CPU model, one of [`CPU_MODELS`].
+    /// CPU model, one of [`CPU_MODELS`] or [`A64_MODELS`].
     pub cpu: String,
     /// Bytes of RAM.
     pub memory: u64,
@@ -214,7 +253,7 @@ pub struct MachineConfig {
     pub no_reboot: bool,
 }
 
-/// The names of the CPU models.
+/// The names of the x86 CPU models.
 pub const CPU_MODELS: [(&str, Model); 6] = [
     ("qemu64", Model::Qemu64),
     ("qemu32", Model::Qemu32),
@@ -224,10 +263,32 @@ pub const CPU_MODELS: [(&str, Model); 6] = [
     ("max", Model::Max),
 ];
 
+/// The names of the 64-bit ARM CPU models.
+pub const A64_MODELS: [(&str, aarch64::Model); 3] = [
+    ("cortex-a53", aarch64::Model::CortexA53),
+    ("cortex-a57", aarch64::Model::CortexA57),
+    ("max", aarch64::Model::Max),
+];
+
+impl Arch {
+    /// The names of its CPU models.
+    pub fn cpus(self) -> Vec<&'static str> {
+        match self {
+            Self::X86_64 | Self::I386 => CPU_MODELS.iter().map(|m| m.0).collect(),
+            Self::Aarch64 => A64_MODELS.iter().map(|m| m.0).collect(),
+        }
+    }
+}
+
 impl MachineConfig {
-    /// The CPU model.
+    /// The CPU model of an x86 machine.
     pub fn model(&self) -> Option<Model> {
-        CPU_MODELS.iter().find(|m| m.0 == self.cpu).map(|m| m.1)
+        CPU_MODELS.iter().find(|m| m.0 == self.cpu && self.arch != Arch::Aarch64).map(|m| m.1)
+    }
+
+    /// The CPU model of a 64-bit ARM machine.
+    pub fn a64_model(&self) -> Option<aarch64::Model> {
+        A64_MODELS.iter().find(|m| m.0 == self.cpu && self.arch == Arch::Aarch64).map(|m| m.1)
     }
 
     /// Checks what a hostile header or a user may have got wrong.
@@ -235,8 +296,13 @@ impl MachineConfig {
     /// # Errors
     /// One line that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
-        if self.model().is_none() {
+        if !self.arch.cpus().contains(&self.cpu.as_str()) {
             return Err(format!("unknown CPU model '{}'", self.cpu));
+        }
+        match (self.arch, self.machine) {
+            (_, Kind::Toy) | (Arch::X86_64 | Arch::I386, Kind::Pc) => {}
+            (Arch::Aarch64, Kind::Virt(options)) => self.check_virt(options)?,
+            (arch, machine) => return Err(format!("a machine '{machine}' has no CPU of {arch}")),
         }
         if self.arch == Arch::I386 && self.model().is_some_and(Model::long_mode) {
             return Err(format!("CPU model '{}' has 64-bit mode, which --arch i386 has not", self.cpu));
@@ -258,6 +324,24 @@ impl MachineConfig {
         }
         if self.rtc.clock == RtcClock::Vm && self.rtc.base == RtcBase::Utc {
             return Err("a real-time clock on virtual time needs a date to start from".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_virt(&self, options: VirtOptions) -> Result<(), String> {
+        let most = match options.gic_version {
+            2 => gicv2::spec::CPUS as u64,
+            3 => lines::GICR.1 / gicv3::spec::REDISTRIBUTOR,
+            n => return Err(format!("gic-version={n}: neither 2 nor 3")),
+        };
+        if u64::from(self.smp) > most {
+            return Err(format!(
+                "{} CPUs are not possible with gic-version={}, the most is {most}",
+                self.smp, options.gic_version
+            ));
+        }
+        if self.memory > lines::RAM_MAX {
+            return Err(format!("memory of {} bytes is too much for a virt, the most is 255G", self.memory));
         }
         Ok(())
     }

@@ -2,12 +2,14 @@
 
 use super::tree::Tree;
 use dejavm_interp::inspect::{Group, Register};
-use dejavm_interp::x86;
+use dejavm_interp::{aarch64, x86};
 
 /// A CPU's registers, by architecture.
 pub enum Core<'a> {
     /// An x86 CPU.
     X86(&'a mut x86::Cpu),
+    /// A 64-bit ARM CPU.
+    A64(&'a mut aarch64::Cpu),
     /// No CPU of any architecture: a board for tests.
     None,
 }
@@ -34,6 +36,7 @@ impl Core<'_> {
     pub fn registers(&self) -> Vec<Named> {
         match self {
             Self::X86(_) => x86::inspect::registers().map(Named::from).collect(),
+            Self::A64(_) => aarch64::inspect::registers().map(Named::from).collect(),
             Self::None => Vec::new(),
         }
     }
@@ -42,6 +45,7 @@ impl Core<'_> {
     pub fn get(&self, name: &str) -> Option<u128> {
         match self {
             Self::X86(cpu) => cpu.register(name),
+            Self::A64(cpu) => cpu.register(name),
             Self::None => None,
         }
     }
@@ -51,6 +55,7 @@ impl Core<'_> {
     pub fn set(&mut self, name: &str, value: u128) -> bool {
         match self {
             Self::X86(cpu) => cpu.set_register(name, value),
+            Self::A64(cpu) => cpu.set_register(name, value),
             Self::None => false,
         }
     }
@@ -64,6 +69,7 @@ impl Core<'_> {
     pub fn parts(&self, name: &str) -> Vec<String> {
         match self {
             Self::X86(cpu) => parts(*cpu, |other| other.set_register(name, !cpu.register(name).unwrap_or(0))),
+            Self::A64(cpu) => parts(*cpu, |other| other.set_register(name, !cpu.register(name).unwrap_or(0))),
             Self::None => Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ pub mod pc;
 pub mod time;
 pub mod toy;
 pub mod tree;
+pub mod virt;
 
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};
@@ -261,8 +262,11 @@ impl<B: Board> Machine<B> {
                 let _ = self.mem.load(*addr, bytes);
             }
             Input::WriteRegister { cpu, name, value } => {
-                if usize::from(*cpu) < self.state.board.cpus() {
-                    let _ = self.state.board.core((*cpu).into()).set(name, *value);
+                let (cpu, there) = (usize::from(*cpu), self.state.board.cpus());
+                if cpu < there && !self.state.board.core(cpu).set(name, *value) {
+                    // It may be one that a device keeps.
+                    let clock = self.state.clock();
+                    self.state.board.input(input, &mut self.mem, source, clock);
                 }
             }
             Input::Fault { target, bit } => {

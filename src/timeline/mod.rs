@@ -7,6 +7,7 @@
 
 pub mod condition;
 mod crew;
+pub mod demo;
 pub mod pages;
 pub mod player;
 pub mod saved;
@@ -273,7 +274,7 @@ impl<B: Board> Timeline<B> {
         let tape = Arc::new(self.shop.tape.branch(replayer.cursor(), at, input));
         replayer.set_tape(tape.clone());
         for worker in &mut self.workers {
-            worker.replayer().set_tape(tape.clone());
+            worker.leave_for(tape.clone());
         }
         self.shop.tape = tape;
         self.store.forget_after(at.icount);

@@ -4,6 +4,7 @@
 use super::code::{Code, Reach, cc};
 use super::instructions::{Frame, Instructions, POINTERS};
 use super::layout::*;
+use dejavm_interp::x86::regs::cr0;
 use dejavm_oracle::rng::Rng;
 use dejavm_oracle::state::Mode;
 
@@ -188,7 +189,9 @@ impl<'a> Maker<'a> {
             82..=83 => self.interrupt(),
             84..=85 => self.port(),
             86..=88 if flat => self.device_memory(),
-            89..=90 => self.system(),
+            89 => self.system(),
+            90 if self.slot.ring == 0 => self.mode(),
+            90 => self.system(),
             91..=92 => self.flags(),
             93..=94 => self.stack(),
             95 => self.segment(),
@@ -664,6 +667,39 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// Another mode for some instructions: paging or protection switched off or on, with the segments
+    /// as they are, or 64-bit mode left altogether. Interrupts are shut out: their tables are of this mode.
+    fn mode(&mut self) {
+        let (pe, pg) = (cr0::PE as u32, cr0::PG as u32);
+        let away = match (self.kind, self.slot.bits) {
+            (Kind::Real, _) => pe,
+            (Kind::Legacy(Paging::Off), _) => pe,
+            // All of a chunk and its data is mapped to where it lies.
+            (Kind::Legacy(_), _) if self.rng.percent(50) => pe | pg,
+            (Kind::Legacy(_), _) | (Kind::Long, 16 | 32) => pg,
+            _ => return self.system(),
+        };
+        let switch = |c: &mut Code, wide: &[u8], bits: u32, set: bool| {
+            c.put(&[0x0f, 0x20, 0xc0]); // mov eax,cr0
+            c.put(wide);
+            c.put(&[if set { 0x0d } else { 0x25 }]); // or, and
+            c.put(&if set { bits } else { !bits }.to_le_bytes());
+            c.put(&[0x0f, 0x22, 0xc0]);
+        };
+        let wide = self.code.size32();
+        self.code.put(&[0xfa]);
+        switch(&mut self.code, wide, away, self.kind == Kind::Real);
+        self.some(6);
+        if self.kind != Kind::Real && self.rng.percent(30) {
+            // A branch there, so that it is a block of its own.
+            let over = self.code.jmp();
+            self.code.land(over);
+            self.some(4);
+        }
+        switch(&mut self.code, wide, away, self.kind != Kind::Real);
+        self.code.put(&[0xfb]);
+    }
+
     /// Interrupts let in and shut out, single-stepping, shadows, sleep.
     fn flags(&mut self) {
         match self.rng.below(8) {
@@ -732,13 +768,39 @@ impl<'a> Maker<'a> {
             self.code.mov_sreg(0, (DATA >> 4) as u16);
             return;
         }
-        let s = self.rng.pick(&[0u8, 3, 5]);
+        let s = self.rng.pick(&[0u8, 3, 5, 5]);
         let selector = self.rng.pick(&sel::LOADABLE);
         self.code.mov_sreg(s, selector);
-        self.some(3);
+        if self.slot.bits == 32 && self.rng.percent(60) {
+            self.limit(s);
+        } else {
+            self.some(3);
+        }
         for (s, selector) in self.slot.data(self.kind) {
             self.code.mov_sreg(s, selector);
         }
+    }
+
+    /// A loop of accesses through a segment, around its limit.
+    fn limit(&mut self, s: u8) {
+        let prefix: &[u8] = match s {
+            0 => &[0x26],
+            3 => &[0x3e],
+            _ => &[0x65],
+        };
+        let near = self.rng.pick(&[0xfffcu64, 0x1_0000, DATA + 0xfffc, 0xffff_fffc, DATA + 0x1000]);
+        let at = near.wrapping_add(self.rng.below(9)).wrapping_sub(4);
+        self.code.mov32(1, 1 + self.rng.below(30) as u32);
+        let top = self.code.ip();
+        let outer = self.frame.counter.replace(1);
+        for _ in 0..=self.rng.below(2) {
+            let opcode = self.rng.pick(&[0x8bu8, 0x8b, 0x89, 0x8a, 0x01, 0x03]);
+            self.code.absolute(prefix, &[opcode], 0, at, &[]);
+        }
+        self.frame.counter = outer;
+        self.code.put(&[0xff, 0xc9]);
+        let back = self.code.short_to(0x75, top);
+        debug_assert!(back, "a short loop");
     }
 
     /// Data between instructions, written to in a loop.

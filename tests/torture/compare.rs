@@ -1,8 +1,7 @@
 //! Two sides run the same; where they differ the first step that does is found and described.
 
-use super::engines::{Looks, Profile};
+use super::engines::{Looks, PcEngine, Profile};
 use super::layout;
-use super::program::PcEngine;
 use dejavm::machine::board::{Board, Core};
 use dejavm::machine::pc::Pc;
 use dejavm::machine::{Machine, Pause, State};

@@ -1,14 +1,19 @@
 //! Engines, and one engine that does what no guest may notice: it runs in pieces, forgets its
 //! caches, and hands over to another engine, all at steps that a seed gives.
 
-use super::program::PcEngine;
+use dejavm::machine::board::Board;
+use dejavm::machine::pc::Pc;
 use dejavm_interp::engine::{Clock, Control, Engine, Exit, Stop};
 use dejavm_interp::mem::Memory;
 use dejavm_interp::probe::Probes;
+use dejavm_interp::tlb::Size;
 use dejavm_interp::x86::{Cpu, Interpreter, X86Bus};
 use dejavm_jit::Jit;
 use dejavm_jit::x86::{Compiled, Settings};
 use dejavm_oracle::rng::Rng;
+
+/// The board's engine.
+pub type PcEngine = <Pc as Board>::Engine;
 
 /// Steps that one list of cuts covers.
 const SPAN: u64 = 4096;
@@ -20,6 +25,8 @@ pub struct Profile {
     pub seed: u64,
     /// Engines to switch between.
     pub engines: Vec<Choice>,
+    /// How much TLBs hold.
+    pub tlb: Size,
     /// Mean steps of a piece; 0 for no pieces.
     pub piece: u64,
     /// Mean steps between flushes of the caches; 0 for none.
@@ -65,8 +72,8 @@ impl Profile {
     /// The interpreter and nothing else: what everything is compared with.
     pub fn reference() -> Self {
         let engines = vec![Choice::Interp];
-        let looks = Looks::Nothing;
-        Self { seed: 0, engines, piece: 0, flush: 0, switch: 0, restore: false, looks, fault: None }
+        let (looks, tlb) = (Looks::Nothing, Size::default());
+        Self { seed: 0, engines, tlb, piece: 0, flush: 0, switch: 0, restore: false, looks, fault: None }
     }
 
     /// Random perturbations.
@@ -77,6 +84,7 @@ impl Profile {
                 threshold: rng.pick(&[0, 0, 1, 3, 16]),
                 most: rng.pick(&[1, 2, 3, 7, 64, usize::MAX, usize::MAX]),
                 memory: rng.pick(&[96 << 10, 256 << 10, 64 << 20]),
+                ..Settings::default()
             })
         };
         let engines = match rng.below(10) {
@@ -85,9 +93,18 @@ impl Profile {
             _ => vec![jit(&mut rng), Choice::Interp, jit(&mut rng)],
         };
         let looks = rng.pick(&[Looks::Nothing, Looks::Nothing, Looks::Nothing, Looks::Last, Looks::All]);
+        let usual = Size::default();
+        let tlb = match rng.below(8) {
+            0 => Size { ways: 1, spaces: 1 },
+            1 => Size { ways: 1, ..usual },
+            2 => Size { ways: 1 << rng.below(5), spaces: 1 + rng.below(3) as usize },
+            3 => Size { spaces: 1, ..usual },
+            _ => usual,
+        };
         Self {
             seed,
             engines,
+            tlb,
             looks,
             piece: rng.pick(&[0, 0, 1, 2, 5, 30, 300, 3000]),
             flush: rng.pick(&[0, 0, 500, 5000, 50_000]),
@@ -98,14 +115,26 @@ impl Profile {
         }
     }
 
+    /// The same with the interpreter too, and switches between the engines.
+    pub fn switching(&self) -> Self {
+        let mut engines = self.engines.clone();
+        engines.push(Choice::Interp);
+        engines.push(Choice::Jit(Settings { threshold: 1, ..Settings::default() }));
+        Self { engines, piece: self.piece.max(500), switch: 100_000, ..self.clone() }
+    }
+
     /// The engine.
     pub fn engine(&self) -> Box<PcEngine> {
         let engines = self.engines.iter().map(|c| -> Box<PcEngine> {
             match c {
-                Choice::Interp => Box::new(Interpreter::new()),
+                Choice::Interp => {
+                    let mut interp = Interpreter::new();
+                    interp.tlb_size = self.tlb;
+                    Box::new(interp)
+                }
                 Choice::Jit(settings) => {
-                    let mut jit = Jit::new();
-                    jit.blocks = Compiled::new(*settings);
+                    let mut jit = Jit::with(Compiled::new(*settings));
+                    jit.tlb_size = self.tlb;
                     Box::new(jit)
                 }
             }

@@ -2,8 +2,7 @@
 
 use super::common::Script;
 use super::compare::{Run, compare};
-use super::engines::Profile;
-use super::program::PcEngine;
+use super::engines::{PcEngine, Profile};
 use dejavm::machine::Machine;
 use dejavm::machine::build::{self, EngineKind};
 use dejavm::machine::config::{
@@ -11,12 +10,15 @@ use dejavm::machine::config::{
 };
 use dejavm::machine::pc::Pc;
 use dejavm::replay::Input;
-use dejavm::replay::log::{Header, Spacing, Writer};
+use dejavm::replay::log::{Header, Recording, Spacing, Writer};
 use dejavm::replay::recorder::Recorder;
+use dejavm::replay::replayer::{Outcome, Replayer};
 use dejavm::replay::runner::Runner;
+use dejavm::replay::tape::Tape;
 use dejavm_oracle::rng::Rng;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A guest that is built, and how far it is run.
 pub struct Guest {
@@ -97,11 +99,14 @@ impl Guest {
         }
     }
 
-    /// Records with a script of inputs on both, and compares the bytes.
+    /// Records with a script of inputs on both, compares the bytes, and replays them with switches of the engine.
     pub fn recordings(&self, profile: &Profile, script: &Script) -> Result<usize, String> {
         let (a, b) = (self.record(&Profile::reference(), script), self.record(profile, script));
         let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
         if a == b {
+            // Switched at other moments than those it was recorded with.
+            let other = Profile { seed: profile.seed ^ 0x5a5a, ..profile.switching() };
+            replays(&a, &other, |engine| self.machine(engine)).map_err(|e| format!("{}: {e}", self.name))?;
             return Ok(a.len());
         }
         let sizes = (a.len(), b.len());
@@ -122,6 +127,23 @@ impl Guest {
         let limit = self.stops.last().copied().unwrap_or(0);
         Recorder::new(&mut runner, &mut script, Some(writer)).run(limit).expect("memory takes it");
         bytes
+    }
+}
+
+/// Replays a recording of a guest under perturbations: every checkpoint has to hold, to the end.
+pub fn replays(
+    bytes: &[u8],
+    profile: &Profile,
+    machine: impl FnOnce(Box<PcEngine>) -> Machine<Pc>,
+) -> Result<(), String> {
+    let recording = Recording::read(bytes).map_err(|e| e.to_string())?;
+    let header = &recording.header;
+    let runner = Runner::new(machine(profile.engine()), header.machine.no_reboot, Some(header.checkpoints));
+    let mut replayer = Replayer::new(runner, Arc::new(Tape::new(&recording)));
+    match replayer.run(None, &mut ()) {
+        Outcome::End(_) => Ok(()),
+        Outcome::Diverged(d) => Err(format!("a replay diverges: {d}\nsubject: {profile:?}")),
+        other => Err(format!("a replay ends with {other:?}\nsubject: {profile:?}")),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::chunks::{Maker, Slot, play_entry, pointers};
 use super::code::Code;
+use super::engines::PcEngine;
 use super::handlers::{APIC_VECTOR, PIC_VECTOR, dispatch_address, handlers, native};
 use super::instructions::Instructions;
 use super::layout::*;
@@ -15,9 +16,6 @@ use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{cr0, cr4};
 use dejavm_oracle::rng::Rng;
 use dejavm_oracle::values;
-
-/// The board's engine.
-pub type PcEngine = <Pc as Board>::Engine;
 
 /// Bytes between chunks.
 const PITCH: u64 = 0xa00;

@@ -10,14 +10,18 @@ use super::emit::Asm;
 use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
-use super::sse;
+use super::mem::Cached;
+use super::{sse, x87};
 use crate::engine::Code;
 pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
-use iced_x86::{Decoder, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Decoder, FlowControl, Instruction, InstructionInfoFactory, InstructionInfoOptions, Mnemonic, OpAccess,
+    OpKind, Register,
+};
 
 /// What the interpreter needs to run one instruction of a block.
 #[derive(Clone, Copy)]
@@ -32,6 +36,17 @@ pub struct OpInfo {
     pub flags: bool,
     /// Compiled code must be left after it.
     pub leave: bool,
+    /// What the code that follows expects to be in the host's registers.
+    pub loaded: Loaded,
+}
+
+/// Which of the guest's registers are known to be in the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// XMM registers and MXCSR.
+    pub sse: bool,
+    /// The x87's.
+    pub x87: bool,
 }
 
 /// One instruction of a block.
@@ -61,6 +76,8 @@ pub struct Shared {
     pub indirect: usize,
     /// Loads XMM registers and MXCSR. Sets ZF if it could. Clobbers RAX.
     pub load_sse: usize,
+    /// Loads the x87 state. Sets ZF if it could. Clobbers RAX, RCX, RDX.
+    pub load_x87: usize,
 }
 
 /// Out-of-line code that hands an instruction to the interpreter.
@@ -70,7 +87,19 @@ struct Cold {
     info: u32,
     /// The code at `back` expects the guest's flags in EFLAGS.
     flags: bool,
+    /// And these registers.
+    loaded: Loaded,
+    /// And this operand in RDX, or else goes on behind the instruction elsewhere: RIP, and steps to
+    /// the block's end.
+    cached: Option<Cached>,
+    next: u64,
+    rest: u64,
+    /// x87 instructions before it that are not noted yet.
+    notes: Notes,
 }
+
+/// The last x87 instruction, and the last with an operand in memory, by number.
+pub type Notes = (Option<u32>, Option<u32>);
 
 /// A place where a jump waits for its number and stub.
 pub struct Pending {
@@ -102,8 +131,21 @@ pub struct Compiler<'a> {
     pub base: usize,
     /// Jumps to other blocks.
     pub pending: Vec<Pending>,
-    /// Where XMM registers have to be loaded: label, where to go on, and where if they cannot be.
-    pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel)>,
+    /// Where XMM or x87 registers have to be loaded: label, where to go on, and where if they cannot
+    /// be; the code that does it.
+    pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel, usize)>,
+    /// What is loaded here.
+    pub loaded: Loaded,
+    /// x87 instructions that are to be noted before the block is left.
+    pub notes: Notes,
+    /// The number of the current instruction in `infos`, and its steps to the block's end.
+    current: (Option<u32>, u64),
+    /// The operand that RDX points to.
+    pub cached: Option<Cached>,
+    /// Where an operand lies in another page than the one before: label, where to go on with which
+    /// operand in RDX, and where if that is not known.
+    pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
+    factory: InstructionInfoFactory,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
     first_info: u32,
@@ -123,6 +165,10 @@ pub struct Source<'a> {
     pub long: bool,
     /// The CPU's model.
     pub model: Model,
+    /// SSE instructions are worth compiling: no exception is unmasked now.
+    pub sse: bool,
+    /// x87 instructions are.
+    pub x87: bool,
     /// Most instructions to take.
     pub most: usize,
 }
@@ -151,6 +197,12 @@ pub fn compile(
         base,
         pending: Vec::new(),
         loads: Vec::new(),
+        loaded: Loaded::default(),
+        notes: (None, None),
+        current: (None, 0),
+        cached: None,
+        far: Vec::new(),
+        factory: InstructionInfoFactory::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -162,15 +214,17 @@ pub fn compile(
     }
     if !branch::is_last(&last.ins) {
         c.flags.save(c.asm);
+        c.flush_notes();
         c.chain(last.next);
     }
+    let hot = c.asm.offset().0;
     c.finish_cold();
     dynasm!(c.asm ; .arch x64 ; =>short ; add r15, n as i32 ; mov eax, (u64::from(number) << 8 | exit::BUDGET) as i32);
     c.jump_out(shared.exit);
     let sites = c.finish_sites(first_site);
     let infos = std::mem::take(&mut c.infos);
     let bytes = asm.finalize().ok()?;
-    Some(Code { bytes, sites, infos })
+    Some(Code { bytes, hot, sites, infos })
 }
 
 /// Decodes the block's instructions again, for what the interpreter's form does not tell.
@@ -187,7 +241,8 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         let plan = if same && src.model.supports(&ins) {
             int::plan(&ins, op, src.long)
                 .or_else(|| branch::plan(&ins, op, src.long))
-                .or_else(|| sse::plan(&ins, op, src.long))
+                .or_else(|| if src.sse { sse::plan(&ins, op, src.long) } else { None })
+                .or_else(|| if src.x87 { x87::plan(&ins, op, src.long) } else { None })
         } else {
             None
         };
@@ -242,14 +297,22 @@ impl Compiler<'_> {
             self.flags.save(self.asm);
         }
         self.slow = None;
+        self.current = (None, rest);
+        if s.plan.is_none() || branch::is_last(&s.ins) {
+            self.flush_notes();
+        }
+        let notes = self.notes;
         match s.plan {
             Some(_) if branch::is_last(&s.ins) => self.branch(s),
+            Some(_) if x87::plan(&s.ins, &s.op, self.long).is_some() => self.x87(s),
             Some(_) if sse::plan(&s.ins, &s.op, self.long).is_some() => self.sse(s),
             Some(_) => self.integer(s),
             None => {
-                let info = self.info(s, rest);
+                let info = self.info_of(s);
                 self.call_run_op(info);
                 self.flags.host = 0;
+                self.loaded = Loaded::default();
+                self.cached = None;
                 if branch::is_last(&s.ins) {
                     // Only a REP string instruction comes back.
                     self.chain(s.next);
@@ -257,25 +320,71 @@ impl Compiler<'_> {
                 return;
             }
         }
+        self.forget_changed(s);
         if let Some(label) = self.slow {
-            let info = self.info(s, rest);
+            let info = self.info_of(s);
+            let loaded = self.loaded;
+            self.infos[(info - self.first_info) as usize].loaded = loaded;
             let back = self.asm.new_dynamic_label();
             dynasm!(self.asm ; .arch x64 ; =>back);
-            self.cold.push(Cold { label, back, info, flags: self.flags.host != 0 });
+            let flags = self.flags.host != 0;
+            let cached = self.cached;
+            self.cold.push(Cold { label, back, info, flags, loaded, cached, next: s.next, rest, notes });
         }
     }
 
-    fn info(&mut self, s: &Step, rest: u64) -> u32 {
+    /// Drops the cached operand if the instruction changed its base.
+    fn forget_changed(&mut self, s: &Step) {
+        if branch::is_last(&s.ins) {
+            self.cached = None;
+        }
+        if self.cached.is_none() {
+            return;
+        }
+        for used in
+            self.factory.info_options(&s.ins, InstructionInfoOptions::NO_MEMORY_USAGE).used_registers()
+        {
+            let full = used.register().full_register();
+            let read = matches!(used.access(), OpAccess::Read | OpAccess::CondRead);
+            if read || !full.is_gpr() {
+                continue;
+            }
+            let guest = full.number() as u8;
+            // What moves RSP by a constant says so itself.
+            if guest != 4 || !matches!(s.ins.mnemonic(), Mnemonic::Push | Mnemonic::Pop) {
+                self.cached = self.cached.filter(|c| !c.counts_from(guest));
+            }
+        }
+    }
+
+    /// The number of the current instruction in the table.
+    pub fn info_of(&mut self, s: &Step) -> u32 {
+        if let Some(info) = self.current.0 {
+            return info;
+        }
         let leave = !self.long && s.plan.is_none() && writes_segment(&s.ins);
         let flags = !leaves_flags(&s.ins, s.plan);
-        self.infos.push(OpInfo { op: s.op, next: s.next, rest, flags, leave });
-        self.first_info + self.infos.len() as u32 - 1
+        let rest = self.current.1;
+        self.infos.push(OpInfo { op: s.op, next: s.next, rest, flags, leave, loaded: Loaded::default() });
+        let info = self.first_info + self.infos.len() as u32 - 1;
+        self.current.0 = Some(info);
+        info
+    }
+
+    fn flush_notes(&mut self) {
+        let notes = std::mem::take(&mut self.notes);
+        self.store_notes(notes);
     }
 
     fn call_run_op(&mut self, info: u32) {
         dynasm!(self.asm ; .arch x64 ; mov eax, info as i32);
+        self.call(self.shared.run_op);
+    }
+
+    /// CALL of shared code.
+    fn call(&mut self, to: usize) {
         self.asm.push(0xe8);
-        self.distance(self.shared.run_op);
+        self.distance(to);
     }
 
     /// JMP to shared code.
@@ -291,19 +400,44 @@ impl Compiler<'_> {
     }
 
     fn finish_cold(&mut self) {
-        for (label, back, slow) in std::mem::take(&mut self.loads) {
+        for (label, back, slow, load) in std::mem::take(&mut self.loads) {
             dynasm!(self.asm ; .arch x64 ; =>label);
-            self.asm.push(0xe8);
-            self.distance(self.shared.load_sse);
+            self.call(load);
             dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
+        }
+        for (label, back, cached, slow) in std::mem::take(&mut self.far) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.again(cached, slow);
+            dynasm!(self.asm ; .arch x64 ; jmp =>back);
         }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);
+            self.store_notes(cold.notes);
             self.call_run_op(cold.info);
+            // It would not have come back if they could not be loaded.
+            if cold.loaded.sse {
+                self.call(self.shared.load_sse);
+            }
+            if cold.loaded.x87 {
+                self.call(self.shared.load_x87);
+            }
+            let miss = self.asm.new_dynamic_label();
+            if let Some(c) = cold.cached {
+                self.again(c, miss);
+            }
             if cold.flags {
                 State::bring_back(self.asm);
             }
             dynasm!(self.asm ; .arch x64 ; jmp =>cold.back);
+            if cold.cached.is_some() {
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; =>miss
+                    ; add r15, cold.rest as i32 - 1
+                    ; mov rax, QWORD cold.next as i64
+                );
+                self.jump_out(self.shared.indirect);
+            }
         }
     }
 

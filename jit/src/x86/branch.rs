@@ -8,7 +8,7 @@
 use super::block::{Compiler, Pending, Step};
 use super::emit::{Rm, get, jcc, load_imm, store, wide};
 use super::flags::reads;
-use super::int::{Plan, simple_address};
+use super::int::{Plan, STACK, simple_address};
 use super::links;
 use super::mem::{ENTRY, OFFSET, TAG, table};
 use super::regs;
@@ -81,8 +81,7 @@ impl Compiler<'_> {
             }
             Mnemonic::Ret => {
                 let word = self.word();
-                self.stack(0);
-                self.translate(word, Access::Read);
+                self.access(STACK, 0, word, Access::Read);
                 self.fetch(word, RAX);
                 self.look_up();
                 self.move_stack(i32::from(word) + s.op.imm as i32);
@@ -125,14 +124,14 @@ impl Compiler<'_> {
 
     fn look_up(&mut self) {
         let slow = self.slow();
+        self.cached = None;
         links::look_up(self.asm, slow);
     }
 
     /// Pushes the address that a call returns to. Nothing that may leave the block follows.
     fn push_return(&mut self, next: u64) {
         let word = self.word();
-        self.stack(-i32::from(word));
-        self.translate(word, Access::Write);
+        self.access(STACK, -i32::from(word), word, Access::Write);
         let at = Rm::Mem(RDX, 0);
         if word == 4 || i32::try_from(next as i64).is_ok() {
             wide(self.asm, word, &[0xc7], 0, at);

@@ -11,10 +11,10 @@ use super::emit::{Asm, Rm, load, store};
 use super::flags;
 use super::links;
 use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
-use super::sse;
+use super::{sse, x87};
 use crate::code::CodeMemory;
 use dejavm_interp::x86::op::REG_RIP;
-use dejavm_interp::x86::regs::{Vector, cr0, cr4, seg};
+use dejavm_interp::x86::regs::{Vector, seg};
 use dejavm_interp::x86::{Exec, Flow, Trap};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
@@ -41,6 +41,8 @@ pub fn enter(
     ctx.budget = ex.left;
     ctx.run_op = run_op as *const () as u64;
     ctx.vectors = ex.cpu.vectors.as_mut_ptr() as u64;
+    ctx.x87_state = std::ptr::from_mut(&mut ex.cpu.x87) as u64;
+    (ctx.note, ctx.note_memory) = (x87::NONE, x87::NONE);
     ctx.host_mxcsr = HOST_MXCSR;
     refresh(ctx, ex);
     ctx.exec = std::ptr::from_mut(ex) as u64;
@@ -56,6 +58,7 @@ pub fn enter(
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
         ex.left = ctx.budget;
         ex.cpu.mxcsr = ctx.mxcsr;
+        x87::save(ctx, ex, |n| infos[n as usize]);
     }
     reason
 }
@@ -69,8 +72,9 @@ fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
     ctx.plain = [seg::FS, seg::GS].map(|s| super::plain(ex.cpu.seg(s)));
-    let usable = ex.cpu.cr0 & (cr0::EM | cr0::TS) == 0 && ex.cpu.cr4 & cr4::OSFXSR != 0;
-    ctx.fp = if usable { sse::USABLE } else { sse::UNUSABLE };
+    ctx.fp = if sse::usable(ex.cpu) { sse::USABLE } else { sse::UNUSABLE };
+    ctx.x87 = if x87::usable(ex.cpu) { x87::USABLE } else { x87::UNUSABLE };
+    ctx.operand = ex.cpu.x87.dp;
     ctx.mxcsr = ex.cpu.mxcsr;
 }
 
@@ -85,7 +89,10 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         let info = &*(ctx.infos as *const OpInfo).add(info as usize);
         (ctx, ex, info)
     };
+    let infos = ctx.infos;
     ctx.handed += 1;
+    // SAFETY: compiled code notes instructions of that same table.
+    x87::save(ctx, ex, |n| unsafe { *(infos as *const OpInfo).add(n as usize) });
     ex.cpu.regs[..16].copy_from_slice(&ctx.regs);
     ex.cpu.mxcsr = ctx.mxcsr;
     ex.cpu.regs[usize::from(REG_RIP)] = info.next;
@@ -140,7 +147,11 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
 /// True when compiled code may go on behind the instruction.
 fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) -> bool {
     match result {
-        Ok(Flow::Next) => !info.leave,
+        Ok(Flow::Next) => {
+            !info.leave
+                && (!info.loaded.sse || sse::usable(ex.cpu))
+                && (!info.loaded.x87 || x87::usable(ex.cpu))
+        }
         // Nothing pends, and the code that follows is where it was before: what the instruction
         // changed (the interrupt flag, say) has no effect on it.
         Ok(Flow::Event) => {
@@ -249,10 +260,6 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; .arch x64
         ; cmp BYTE [rbp + regs::FP], sse::USABLE as i8
         ; jne =>fail
-        ; mov eax, [rbp + regs::MXCSR]
-        ; not eax
-        ; test eax, 0x1f80
-        ; jnz =>fail
         ; ldmxcsr [rbp + regs::MXCSR]
         ; mov rax, [rbp + regs::VECTORS]
     );
@@ -260,6 +267,9 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         dynasm!(asm ; .arch x64 ; movaps Rx(i), [rax + i32::from(i) * VECTOR]);
     }
     dynasm!(asm ; .arch x64 ; mov BYTE [rbp + regs::FP], sse::LOADED as i8 ; xor eax, eax ; =>fail ; ret);
+
+    shared.load_x87 = at(&asm);
+    load_x87(&mut asm);
     memory.add(&asm.finalize().ok()?)?;
     Some(shared)
 }
@@ -289,6 +299,68 @@ fn spill(asm: &mut Asm) {
         ; ldmxcsr [rbp + regs::HOST_MXCSR]
         ; mov BYTE [rbp + regs::FP], sse::USABLE as i8
         ; =>over
+    );
+    let over = asm.new_dynamic_label();
+    // RAX is the caller's.
+    dynasm!(asm
+        ; .arch x64
+        ; cmp BYTE [rbp + regs::X87], x87::LOADED as i8
+        ; jne =>over
+        ; mov rcx, rax
+        ; mov eax, x87::COMPONENT
+        ; xor edx, edx
+        ; xsave [rbp + regs::IMAGE]
+        ; fninit
+        ; mov rax, rcx
+        ; mov BYTE [rbp + regs::X87], x87::SAVED as i8
+        ; =>over
+    );
+}
+
+/// The x87 state out of the CPU into the host's: sets ZF if it could.
+fn load_x87(asm: &mut Asm) {
+    use x87::{guest, image};
+    let fail = asm.new_dynamic_label();
+    dynasm!(asm
+        ; .arch x64
+        ; cmp BYTE [rbp + regs::X87], x87::USABLE as i8
+        ; jne =>fail
+        ; mov rdx, [rbp + regs::X87_STATE]
+        ; movzx eax, WORD [rdx + guest::CONTROL]
+        ; movzx ecx, WORD [rdx + guest::STATUS]
+        ; mov [rbp + regs::IMAGE + image::FCW], ax
+        ; mov [rbp + regs::IMAGE + image::FSW], cx
+        ; movzx eax, BYTE [rdx + guest::USED]
+        ; mov [rbp + regs::IMAGE + image::FTW], eax
+        ; xor eax, eax
+        ; mov [rbp + regs::IMAGE + image::FIP], rax
+        ; mov [rbp + regs::IMAGE + image::FDP], rax
+        ; mov [rbp + regs::IMAGE + image::XCOMP_BV], rax
+        ; mov QWORD [rbp + regs::IMAGE + image::XSTATE_BV], x87::COMPONENT
+        ; shr ecx, 11
+        ; and ecx, 7
+    );
+    for i in 0..8 {
+        let st = regs::IMAGE + image::ST + 16 * i;
+        dynasm!(asm
+            ; .arch x64
+            ; mov rax, [rdx + rcx * 8 + guest::MANTISSA]
+            ; mov [rbp + st], rax
+            ; movzx eax, WORD [rdx + rcx * 2 + guest::SIGN_EXP]
+            ; mov [rbp + st + 8], rax
+            ; inc ecx
+            ; and ecx, 7
+        );
+    }
+    dynasm!(asm
+        ; .arch x64
+        ; mov eax, x87::COMPONENT
+        ; xor edx, edx
+        ; xrstor [rbp + regs::IMAGE]
+        ; mov BYTE [rbp + regs::X87], x87::LOADED as i8
+        ; xor eax, eax
+        ; =>fail
+        ; ret
     );
 }
 

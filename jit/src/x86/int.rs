@@ -5,6 +5,7 @@ use super::block::{Compiler, Step};
 use super::emit::{Rm, extend, get, group1, high, home, load, load_imm, push_imm, put, sized, store, wide};
 use super::flags::flag::{AF, ALL, CF, OF, PF, SF, ZF};
 use super::flags::{Kind, State, reads};
+use super::mem::Base;
 use super::regs;
 use super::regs::host::{R10, R12, R13, R14, RAX, RCX, RDX};
 use dejavm_interp::tlb::Access;
@@ -41,6 +42,8 @@ fn alu(m: Mnemonic) -> Option<u8> {
         _ => return None,
     })
 }
+/// The top of the stack, as a base of operands.
+pub const STACK: Base = Base::Register(4);
 const TEST: u8 = 8;
 const CMP: u8 = 7;
 
@@ -541,6 +544,7 @@ impl Compiler<'_> {
             Rm::Mem(RDX, 0)
         } else if size == 4 && matches!(home(op.r0), Rm::Mem(..)) {
             scratch = true;
+            self.cached = None;
             get(self.asm, size, RDX, op.r0);
             Rm::Reg(RDX)
         } else {
@@ -617,6 +621,7 @@ impl Compiler<'_> {
         } else if matches!(home(op.r0), Rm::Mem(..)) {
             // The host's form with memory would reach beyond it.
             scratch = true;
+            self.cached = None;
             get(self.asm, size, RDX, op.r0);
             Rm::Reg(RDX)
         } else {
@@ -652,7 +657,10 @@ impl Compiler<'_> {
         let rm = self.rm_source(s, size);
         let d = match home(s.op.r0) {
             Rm::Reg(r) => r,
-            Rm::Mem(..) => RDX,
+            Rm::Mem(..) => {
+                self.cached = None;
+                RDX
+            }
         };
         if s.ins.op_count() == 3 {
             // The product replaces all of the destination, of a word its lower part.
@@ -688,6 +696,7 @@ impl Compiler<'_> {
         } else {
             home(s.op.r0)
         };
+        self.cached = None;
         get(self.asm, size, RAX, 0);
         wide(self.asm, size, &[0xf7], number, rm);
         put(self.asm, size, 0, RAX);
@@ -706,6 +715,7 @@ impl Compiler<'_> {
             Rm::Reg(RCX)
         };
         let slow = self.slow();
+        self.cached = None;
         // #DE unless the upper half is below the divisor, which a divisor of zero never is.
         load(self.asm, size, RDX, Rm::Reg(R13));
         sized(self.asm, size, &[0x38], RCX, Rm::Reg(RDX));
@@ -756,6 +766,7 @@ impl Compiler<'_> {
     }
 
     fn extend_d(&mut self, m: Mnemonic) {
+        self.cached = None;
         load(self.asm, 8, RAX, Rm::Reg(R10));
         match m {
             Mnemonic::Cwd => dynasm!(self.asm ; .arch x64 ; cwd ; mov r13w, dx),
@@ -781,6 +792,7 @@ impl Compiler<'_> {
             self.mem(s, size, Access::Write);
             Rm::Mem(RDX, 0)
         } else {
+            self.cached = None;
             get(self.asm, size, RDX, op.r0);
             Rm::Reg(RDX)
         };
@@ -801,6 +813,7 @@ impl Compiler<'_> {
             self.mem(s, size, Access::Write);
             Rm::Mem(RDX, 0)
         } else {
+            self.cached = None;
             get(self.asm, size, RDX, op.r0);
             Rm::Reg(RDX)
         };
@@ -826,14 +839,12 @@ impl Compiler<'_> {
         if self.long { 8 } else { 4 }
     }
 
-    /// RAX = RSP plus `by`.
-    pub fn stack(&mut self, by: i32) {
-        wide(self.asm, self.word(), &[0x8d], RAX, Rm::Mem(R14, by));
-    }
-
     /// RSP += `by`. Flags stay.
     pub fn move_stack(&mut self, by: i32) {
         wide(self.asm, self.word(), &[0x8d], R14, Rm::Mem(R14, by));
+        if let Some(c) = &mut self.cached {
+            c.moved(4, by);
+        }
     }
 
     fn push(&mut self, s: &Step) {
@@ -844,8 +855,7 @@ impl Compiler<'_> {
             self.fetch(word, RAX);
             dynasm!(self.asm ; .arch x64 ; mov [rbp + regs::TEMP], rax);
         }
-        self.stack(-w);
-        self.translate(word, Access::Write);
+        self.access(STACK, -w, word, Access::Write);
         let at = Rm::Mem(RDX, 0);
         match s.ins.op_kind(0) {
             OpKind::Memory => {
@@ -866,16 +876,17 @@ impl Compiler<'_> {
 
     fn pop(&mut self, s: &Step) {
         let word = self.word();
-        self.stack(0);
-        self.translate(word, Access::Read);
+        self.access(STACK, 0, word, Access::Read);
         self.move_stack(i32::from(word));
         self.fetch_to(word, s.op.r0);
+        if s.op.r0 == 4 {
+            self.cached = None;
+        }
     }
 
     fn leave(&mut self) {
         let word = self.word();
-        load(self.asm, word, RAX, Rm::Reg(R12));
-        self.translate(word, Access::Read);
+        self.access(Base::Register(5), 0, word, Access::Read);
         wide(self.asm, word, &[0x8d], R14, Rm::Mem(R12, i32::from(word)));
         self.fetch(word, R12);
     }

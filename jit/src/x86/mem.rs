@@ -1,5 +1,9 @@
 //! Memory operands: the address, and the software TLB's hit path. A miss hands the whole
 //! instruction to the interpreter, before it has changed anything.
+//!
+//! RDX goes on pointing to an operand until something else needs it: the next operand with the same
+//! base is reached from there when it lies in the same page. A permission to write serves for reading
+//! too. After the interpreter ran, the TLB is asked again.
 
 use super::block::Compiler;
 use super::emit::{Rm, home, load, load_imm, sized, wide};
@@ -11,6 +15,57 @@ use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::op::{Op, REG_RIP, REG_ZERO};
 use dejavm_interp::x86::regs::seg;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+
+/// What an operand's address is counted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// A general register.
+    Register(u8),
+    /// The address of the next instruction.
+    Next(u64),
+    /// The base of FS or GS.
+    Segment(u8),
+}
+
+/// An operand that RDX still points to.
+#[derive(Clone, Copy, Debug)]
+pub struct Cached {
+    /// What its address is counted from; a register has not changed since.
+    base: Base,
+    /// Its distance from there.
+    disp: i32,
+    /// Bytes that are known to lie in the page.
+    size: u8,
+    /// They may be written, not only read.
+    write: bool,
+}
+
+impl Cached {
+    /// How far the operand at `disp` from `base` lies from this one, if that is known.
+    fn distance(&self, base: Base, disp: i32) -> Option<i32> {
+        let by = match (self.base, base) {
+            (Base::Next(a), Base::Next(b)) => {
+                let from = a.wrapping_add(i64::from(self.disp) as u64);
+                b.wrapping_add(i64::from(disp) as u64).wrapping_sub(from) as i64
+            }
+            (a, b) if a == b => i64::from(disp) - i64::from(self.disp),
+            _ => return None,
+        };
+        i32::try_from(by).ok().filter(|by| by.unsigned_abs() < PAGE_SIZE as u32)
+    }
+
+    /// True when its address is counted from this register.
+    pub fn counts_from(&self, guest: u8) -> bool {
+        self.base == Base::Register(guest)
+    }
+
+    /// The base register has grown by `by`.
+    pub fn moved(&mut self, guest: u8, by: i32) {
+        if self.base == Base::Register(guest) {
+            self.disp = self.disp.wrapping_sub(by);
+        }
+    }
+}
 
 impl Compiler<'_> {
     /// RAX = the offset of the memory operand in its segment, as LEA gives it.
@@ -70,8 +125,106 @@ impl Compiler<'_> {
 
     /// RDX = where the memory operand of `size` bytes lies in the host. Clobbers RAX, RCX, EFLAGS.
     pub fn operand(&mut self, op: &Op, next: u64, size: u8, access: Access) {
+        if let Some((base, disp)) = self.base(op, next) {
+            return self.access(base, disp, size, access);
+        }
         self.linear(op, next, size);
         self.translate(size, access);
+        self.cached = None;
+    }
+
+    /// The operand's address as a base that is often used again.
+    fn base(&self, op: &Op, next: u64) -> Option<(Base, i32)> {
+        let segment = matches!(op.seg, seg::FS | seg::GS);
+        if op.addrsize != self.word() || op.index != REG_ZERO || segment && !self.long {
+            return None;
+        }
+        let disp = op.disp as i64 as i32;
+        match op.base {
+            REG_RIP if segment => None,
+            REG_RIP => i32::try_from(op.disp as i64).ok().map(|d| (Base::Next(next), d)),
+            REG_ZERO if segment => i32::try_from(op.disp as i64).ok().map(|d| (Base::Segment(op.seg), d)),
+            REG_ZERO => None,
+            _ if segment => None,
+            base => Some((Base::Register(base), disp)),
+        }
+    }
+
+    /// RDX = where `size` bytes at `disp` from `base` lie in the host. Clobbers RAX, RCX, EFLAGS.
+    pub fn access(&mut self, base: Base, disp: i32, size: u8, access: Access) {
+        let found = self.cached.and_then(|c| Some((c, c.distance(base, disp)?)));
+        if let Some((c, by)) = found
+            && (c.write || access == Access::Read)
+        {
+            let end = by + i32::from(size);
+            if by >= 0 && end <= i32::from(c.size) {
+                self.advance(by);
+                self.cached = Some(Cached { base, disp, size: c.size - by as u8, ..c });
+                return;
+            }
+            if by >= 0 || end <= i32::from(c.size) {
+                // In the same page? The host's page is the guest's.
+                let far = self.asm.new_dynamic_label();
+                let back = self.asm.new_dynamic_label();
+                let edge = if by < 0 { by } else { end - 1 };
+                self.flags.host = 0;
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; lea ecx, [rdx + edge]
+                    ; xor ecx, edx
+                    ; test ecx, -(PAGE_SIZE as i32)
+                    ; jnz =>far
+                );
+                self.advance(by);
+                dynasm!(self.asm ; .arch x64 ; =>back);
+                let cached = Cached { base, disp, size, write: c.write };
+                let slow = self.slow();
+                self.far.push((far, back, cached, slow));
+                self.cached = Some(cached);
+                return;
+            }
+        }
+        self.address(base, disp);
+        self.translate(size, access);
+        self.cached = Some(Cached { base, disp, size, write: access == Access::Write });
+    }
+
+    fn advance(&mut self, by: i32) {
+        if by != 0 {
+            dynasm!(self.asm ; .arch x64 ; lea rdx, [rdx + by]);
+        }
+    }
+
+    /// RAX = the linear address `disp` from `base`.
+    fn address(&mut self, base: Base, disp: i32) {
+        let size = self.word();
+        match base {
+            Base::Register(guest) => match home(guest) {
+                Rm::Reg(r) if disp == 0 => load(self.asm, size, RAX, Rm::Reg(r)),
+                Rm::Reg(r) => wide(self.asm, size, &[0x8d], RAX, Rm::Mem(r, disp)),
+                place @ Rm::Mem(..) => {
+                    load(self.asm, size, RAX, place);
+                    if disp != 0 {
+                        wide(self.asm, size, &[0x8d], RAX, Rm::Mem(RAX, disp));
+                    }
+                }
+            },
+            Base::Next(next) => {
+                let at = next.wrapping_add(i64::from(disp) as u64);
+                load_imm(self.asm, RAX, if self.long { at } else { at & 0xffff_ffff });
+            }
+            Base::Segment(s) => {
+                load_imm(self.asm, RAX, i64::from(disp) as u64);
+                let base = if s == seg::FS { regs::FS_BASE } else { regs::GS_BASE };
+                dynasm!(self.asm ; .arch x64 ; add rax, [rbp + base]);
+            }
+        }
+    }
+
+    /// Emits what translates a cached operand anew. Goes to `miss` where the TLB does not tell.
+    pub fn again(&mut self, c: Cached, miss: DynamicLabel) {
+        self.address(c.base, c.disp);
+        self.probe(c.size, if c.write { Access::Write } else { Access::Read }, miss);
     }
 
     /// RAX = the linear address of the memory operand. Clobbers RCX and EFLAGS.
@@ -103,6 +256,10 @@ impl Compiler<'_> {
     pub fn translate(&mut self, size: u8, access: Access) {
         self.flags.host = 0;
         let slow = self.slow();
+        self.probe(size, access, slow);
+    }
+
+    fn probe(&mut self, size: u8, access: Access, miss: DynamicLabel) {
         let table = table(access);
         dynasm!(self.asm
             ; .arch x64
@@ -113,7 +270,7 @@ impl Compiler<'_> {
             ; mov rdx, rax
             ; sub rdx, [rcx + table + TAG]
             ; cmp rdx, PAGE_SIZE as i32 - i32::from(size)
-            ; ja =>slow
+            ; ja =>miss
             ; add rdx, [rcx + table + OFFSET]
             ; add rdx, [rbp + regs::MEMORY]
         );

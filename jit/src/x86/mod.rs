@@ -10,6 +10,7 @@ pub mod links;
 pub mod mem;
 pub mod regs;
 pub mod sse;
+pub mod x87;
 
 use crate::code::CodeMemory;
 use crate::engine::{Code, Context, Source, Target, Translator};
@@ -111,6 +112,8 @@ impl Translator for X64 {
             rip: src.pc,
             long: src.mode,
             model: src.cpu.model,
+            sse: sse::fits(src.cpu.mxcsr),
+            x87: x87::fits(&src.cpu.x87),
             most: src.most,
         };
         block::compile(&source, to.shared, to.base, to.number, to.first_site, to.first_info)

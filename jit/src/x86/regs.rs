@@ -4,6 +4,7 @@
 //! others, and everything else, lie in [`Ctx`], which RBP points into. R15 counts the budget down.
 //! RAX, RCX and RDX are scratch, dead between two guest instructions.
 
+use super::x87::Image;
 pub use crate::host;
 use dejavm_interp::x86::interpreter::Ran;
 use std::mem::offset_of;
@@ -67,12 +68,24 @@ pub struct Ctx {
     pub host_mxcsr: u32,
     /// Where XMM registers and MXCSR are, see [`super::sse`].
     pub fp: u8,
+    /// Where the x87 stack is, see [`super::x87`].
+    pub x87: u8,
+    /// The last x87 instruction that was run since [`super::x87::save`], by number.
+    pub note: u32,
+    /// The last one with an operand in memory.
+    pub note_memory: u32,
+    /// That operand's offset in its segment.
+    pub operand: u64,
+    /// The guest's x87 state, in the CPU.
+    pub x87_state: u64,
     /// The mode that the code is compiled for.
     pub long: bool,
     /// Set by `run_op` when it ends the stay in compiled code.
     pub result: Option<Ran>,
     /// Instructions that compiled code handed to the interpreter.
     pub handed: u64,
+    /// The x87 state on its way into the host and out of it.
+    pub image: Image,
 }
 
 /// What RBP is beyond the start of [`Ctx`]: the most used fields are reached with short offsets.
@@ -100,6 +113,12 @@ field! {
     MXCSR: mxcsr,
     HOST_MXCSR: host_mxcsr,
     FP: fp,
+    X87: x87,
+    NOTE: note,
+    NOTE_MEMORY: note_memory,
+    OPERAND: operand,
+    X87_STATE: x87_state,
+    IMAGE: image,
 }
 
 /// Offset of a guest register's place in [`Ctx`] from RBP.

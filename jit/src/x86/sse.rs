@@ -16,6 +16,7 @@ use super::regs;
 use super::regs::host::{RCX, RDX};
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::op::Op;
+use dejavm_interp::x86::regs::{Cpu, cr0, cr4};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{
     CpuidFeature, EncodingKind, Instruction, MandatoryPrefix, Mnemonic, OpCodeOperandKind, OpCodeTableKind,
@@ -189,6 +190,19 @@ fn listed(m: Mnemonic) -> bool {
     )
 }
 
+/// True when compiled code may load XMM registers and MXCSR.
+pub fn usable(cpu: &Cpu) -> bool {
+    cpu.cr0 & (cr0::EM | cr0::TS) == 0 && cpu.cr4 & cr4::OSFXSR != 0 && fits(cpu.mxcsr)
+}
+
+/// True when MXCSR masks all exceptions.
+pub fn fits(mxcsr: u32) -> bool {
+    mxcsr & MASKS == MASKS
+}
+
+/// The exception masks of MXCSR.
+const MASKS: u32 = 0x1f80;
+
 /// How `ins` is compiled, or `None`.
 pub fn plan(ins: &Instruction, op: &Op, long: bool) -> Option<Plan> {
     let code = ins.code().op_code();
@@ -269,17 +283,21 @@ impl Compiler<'_> {
         use Mnemonic::{Movdqu, Movupd, Movups};
         let size = s.ins.memory_size().size() as u8;
         let aligned = size == 16 && !matches!(s.ins.mnemonic(), Movups | Movupd | Movdqu);
-        self.linear(&s.op, s.next, size);
+        self.operand(&s.op, s.next, size, if write { Access::Write } else { Access::Read });
         if aligned {
             let slow = self.slow();
-            dynasm!(self.asm ; .arch x64 ; test al, 15 ; jnz =>slow);
+            self.flags.host = 0;
+            dynasm!(self.asm ; .arch x64 ; test dl, 15 ; jnz =>slow);
         }
-        self.translate(size, if write { Access::Write } else { Access::Read });
     }
 
     /// Emits the check that XMM registers and MXCSR are in the host's; where not, they are loaded, or
     /// the instruction is handed over.
     fn need_sse(&mut self) {
+        if self.loaded.sse {
+            return;
+        }
+        self.loaded.sse = true;
         let slow = self.slow();
         let load = self.asm.new_dynamic_label();
         let back = self.asm.new_dynamic_label();
@@ -290,6 +308,6 @@ impl Compiler<'_> {
             ; jne =>load
             ; =>back
         );
-        self.loads.push((load, back, slow));
+        self.loads.push((load, back, slow, self.shared.load_sse));
     }
 }

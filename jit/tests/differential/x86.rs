@@ -71,7 +71,12 @@ fn machine(long: bool, r: &mut Random) -> (Cpu, Memory) {
     cpu.idtr = TableRegister { base: IDT, limit: (256 * size - 1) as u16 };
     let jump = |at: u64| (CODE as i64 - (at as i64 + 5)) as i32;
     let mut handler = Vec::new();
-    for (reg, v) in [(4u8, STACK + 0x800), (6, DATA + 0x123), (7, DATA + 0x7f0), (5, STACK + 0x400)] {
+    // Operands on both sides of a page's end now and then.
+    let edge = |r: &mut Random, inside: u64| if r.one_in(3) { 0x1000 - 12 + r.below(24) } else { inside };
+    let (stack, source, destination) = (edge(r, 0x800), edge(r, 0x123), edge(r, 0x7f0));
+    let pointers =
+        [(4u8, STACK + stack), (6, DATA + source), (7, DATA + destination), (5, STACK + edge(r, 0x400))];
+    for (reg, v) in pointers {
         // MOV r32, imm32
         handler.push(0xb8 + reg);
         handler.extend((v as u32).to_le_bytes());
@@ -100,9 +105,23 @@ fn machine(long: bool, r: &mut Random) -> (Cpu, Memory) {
         v.0[0] = number(r);
         v.0[1] = number(r);
     }
-    cpu.regs[4] = STACK + 0x800;
-    cpu.regs[6] = DATA + 0x123;
-    cpu.regs[7] = DATA + 0x7f0;
+    // The same of the x87.
+    cpu.x87.set_control(0x3f | (r.next() as u16) & 0xf00);
+    if r.one_in(8) {
+        cpu.x87.set_control(r.next() as u16);
+    }
+    cpu.x87.status = (r.next() as u16) & 0x7f7f;
+    cpu.x87.summarize();
+    cpu.x87.used = if r.one_in(2) { 0xff } else { r.next() as u8 };
+    for i in 0..8 {
+        cpu.x87.mantissa[i] = number(r) | if r.one_in(10) { 0 } else { 1 << 63 };
+        let middle = 0x3fc0 + r.below(0x80) as u16;
+        let e = [0, 1, 0x3ffe, 0x3fff, 0x7ffe, 0x7fff, middle, middle][r.below(8) as usize];
+        cpu.x87.sign_exp[i] = e | (r.next() as u16) & 0x8000;
+    }
+    cpu.regs[4] = STACK + stack;
+    cpu.regs[6] = DATA + source;
+    cpu.regs[7] = DATA + destination;
     cpu.set_rip(CODE);
     for at in (DATA..DATA + 0x2000).step_by(8) {
         put(&mut mem, at, &number(r).to_le_bytes());
@@ -118,7 +137,8 @@ const ONE: &[u8] = &[
     0x69, 0x6a, 0x6b, 0x80, 0x81, 0x83, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x89, 0x8a, 0x8b, 0x8b,
     0x8d, 0x8d, 0x8f, 0x90, 0x91, 0x93, 0x98, 0x99, 0x9c, 0x9d, 0x9e, 0x9f, 0xa4, 0xa5, 0xa8, 0xa9, 0xaa,
     0xab, 0xac, 0xae, 0xa6, 0xb0, 0xb4, 0xb8, 0xba, 0xc0, 0xc1, 0xc6, 0xc7, 0xc8, 0xc9, 0xd0, 0xd1, 0xd2,
-    0xd3, 0xd7, 0xd8, 0xd9, 0xdc, 0xdd, 0xf5, 0xf6, 0xf7, 0xf7, 0xf8, 0xf9, 0xfc, 0xfe, 0xff,
+    0xd3, 0xd7, 0xd8, 0xd9, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0x9b, 0xf5, 0xf6, 0xf7, 0xf7, 0xf8,
+    0xf9, 0xfc, 0xfe, 0xff,
 ];
 const TWO: &[u8] = &[
     0x10, 0x11, 0x14, 0x1f, 0x28, 0x29, 0x2a, 0x2c, 0x2d, 0x2e, 0x2f, 0x31, 0x40, 0x41, 0x42, 0x43, 0x44,
@@ -230,12 +250,16 @@ fn program(mem: &mut Memory, r: &mut Random, long: bool) {
                 0 => code.extend([0xe8, 0, 0, 0, 0]),
                 1 => code.push(0xc3),
                 2 => code.extend([0xe9, 0, 0, 0, 0]),
-                3 => code.extend([0xff, 0xd0 | r.below(8) as u8]),
+                3 if r.one_in(3) => code.extend([0xff, 0xd0 | r.below(8) as u8]),
+                // MOV EAX, imm32; PUSH RDX; CALL RAX
+                3 => code.extend([0xb8, 0, 0, 0, 0, 0x52, 0xff, 0xd0]),
                 4 => code.extend([0xe0 | r.below(4) as u8, r.below(8) as u8]),
                 _ => code.extend([0x0f, 0x80 | r.below(16) as u8, 0, 0, 0, 0]),
             }
-            if matches!(code[*starts.last().unwrap()], 0xe8 | 0xe9 | 0x0f) {
-                fixes.push(code.len());
+            match code[*starts.last().unwrap()] {
+                0xe8 | 0xe9 | 0x0f => fixes.push((code.len(), 0)),
+                0xb8 => fixes.push((code.len() - 3, CODE + code.len() as u64 - 3)),
+                _ => {}
             }
         } else if let Some(bytes) = instruction(r, long) {
             code.extend(bytes);
@@ -243,9 +267,10 @@ fn program(mem: &mut Memory, r: &mut Random, long: bool) {
     }
     code.push(0xe9);
     code.extend((-(code.len() as i32 + 4)).to_le_bytes());
-    for at in fixes {
-        let to = starts[r.below(starts.len() as u64) as usize];
-        code[at - 4..at].copy_from_slice(&(to as i32 - at as i32).to_le_bytes());
+    for (at, absolute) in fixes {
+        // Relative to its end, or not.
+        let to = starts[r.below(starts.len() as u64) as usize] as i32 - at as i32 + absolute as i32;
+        code[at - 4..at].copy_from_slice(&to.to_le_bytes());
     }
     code.truncate((CODE_PAGES * 4096) as usize);
     put(mem, CODE, &code);

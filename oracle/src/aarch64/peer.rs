@@ -23,8 +23,9 @@ pub struct Peer {
 pub fn build(folder: &Path) -> Result<PathBuf, String> {
     let out = folder.join("harness");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("aarch64/harness.c");
+    // The program lies where no case's random address points.
     let flags = "-O2 -static -nostdlib -ffreestanding -fno-builtin -fno-tree-loop-distribute-patterns \
-                 -fno-stack-protector";
+                 -fno-stack-protector -Wl,-Ttext-segment=0x3a0000000000";
     let status = Command::new("aarch64-linux-gnu-gcc")
         .args(flags.split_whitespace())
         .arg("-o")
@@ -42,7 +43,7 @@ impl Peer {
     /// A sentence that says what is missing.
     pub fn start(harness: &Path) -> Result<Self, String> {
         let mut child = Command::new("qemu-aarch64")
-            .args(["-cpu", "max,sve=off"])
+            .args(["-cpu", "max,sve=off,sme=off"])
             .arg(harness)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 //! The registers of a CPU as gdb wants them: its own features first, with its names, sizes and order, then
 //! everything else that the CPU has.
 
-use super::x86;
+use super::{aarch64, x86};
 use crate::machine::config::Arch;
 use crate::machine::cpu::{Core, Named};
 use std::fmt::Write;
@@ -18,9 +18,14 @@ pub struct Register {
 }
 
 impl Register {
-    /// Its bytes, if the board has such a CPU.
+    /// Its bytes, if it is the CPU's own and the board has such a CPU.
     pub fn get(&self, core: &Core<'_>) -> Option<Vec<u8>> {
-        core.get(self.source).map(|value| value.to_le_bytes()[..self.bytes].to_vec())
+        core.get(self.source).map(|value| self.cut(value))
+    }
+
+    /// A value in its size.
+    pub fn cut(&self, value: u128) -> Vec<u8> {
+        value.to_le_bytes()[..self.bytes].to_vec()
     }
 }
 
@@ -46,6 +51,7 @@ impl Layout {
         match arch {
             Arch::X86_64 => x86::layout(true),
             Arch::I386 => x86::layout(false),
+            Arch::Aarch64 => aarch64::layout(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`session`] moves the machine. Packets that the crate cannot read end in an error answer and
 //! leave the session as it was.
 
+pub mod aarch64;
 pub mod layout;
 pub mod link;
 pub mod live;

@@ -1,10 +1,11 @@
-//! PCI: configuration mechanism #1 and the functions of the i440FX chipset.
+//! PCI: configuration mechanism #1, the functions of the i440FX chipset, and ECAM.
 //!
 //! References: PCI Local Bus Specification 2.1, section 3.7.4 (mechanism #1); Intel 82441FX,
 //! 82371SB (PIIX3) and 82371AB (PIIX4) data sheets.
 
 pub mod chipset;
 pub mod config;
+pub mod ecam;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,11 @@
 //! Putting what the user wants to boot into memory, as a boot loader would.
 //!
-//! Four ways: the Linux boot protocol (bzImage), multiboot 1 and PVH (ELF), and raw firmware at
+//! On a PC four ways: the Linux boot protocol (bzImage), multiboot 1 and PVH (ELF), and raw firmware at
 //! the reset vector. Each gives the bytes to load and the state in which the bootstrap CPU starts.
+//! [`arm64`] is the same for 64-bit ARM boards.
 
 pub mod acpi;
+pub mod arm64;
 mod elf;
 mod linux;
 mod multiboot;
@@ -59,7 +61,7 @@ pub enum LoadError {
     Nothing,
     /// The kernel's format is not known.
     #[error(
-        "{0}: not a kernel that can be booted (a bzImage, or an ELF with a multiboot header or a PVH note)"
+        "{0}: not a kernel that can be booted (x86: a bzImage, or an ELF with a multiboot header or a PVH note; AArch64: an Image, Image.gz or ELF)"
     )]
     Format(String),
     /// The file ends before what its header promises.

@@ -199,6 +199,11 @@ impl Devices {
             }
             Input::PowerButton => self.pm.power_button(ctx),
             Input::Reset => ctx.request(Request::Reset),
+            Input::WriteRegister { cpu, name, value } if name == TASK_PRIORITY => {
+                if let Some(apic) = self.local_apics.get_mut(usize::from(*cpu)) {
+                    apic.set_cr8(*value as u8 & 0xf);
+                }
+            }
             // The machine's own.
             Input::WriteMemory { .. } | Input::WriteRegister { .. } | Input::Fault { .. } => {}
             Input::Nmi if !self.has_apic => self.nmi_pin = true,
@@ -210,6 +215,9 @@ impl Devices {
         }
     }
 }
+
+/// The register that the local APIC keeps for its CPU.
+const TASK_PRIORITY: &str = "cr8";
 
 /// What firmware finds in the configuration device before the loader adds to it.
 fn firmware_config(config: &PcConfig) -> FwCfg {
@@ -330,6 +338,11 @@ impl Board for Pc {
 
     fn core(&mut self, index: usize) -> Core<'_> {
         Core::X86(&mut self.cpus[index])
+    }
+
+    fn device_register(&self, index: usize, name: &str) -> Option<u128> {
+        let apic = self.devices.local_apics.get(index)?;
+        (name == TASK_PRIORITY).then(|| apic.cr8().into())
     }
 
     fn translate(&self, index: usize, mem: &Memory, addr: u64) -> Option<PhysAddr> {

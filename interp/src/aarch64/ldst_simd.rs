@@ -1,0 +1,124 @@
+//! Loads and stores of structures (C4.1.96: AdvSIMD load/store multiple and single structures).
+//!
+//! All elements are in place before a register or memory changes: a fault leaves both as they were.
+
+use super::exec::{Exec, Flow, Trap};
+use super::op::Op;
+use super::vector::{Done, full, get, part};
+use crate::mem::PAGE_SIZE;
+use crate::tlb::Access;
+
+/// Advances the base: by a register, or by the size of what was moved.
+#[inline(always)]
+fn write_back(ex: &mut Exec<'_>, op: &Op, moved: u64) {
+    let by = if op.rm == 31 { moved } else { ex.x(op.rm) };
+    let v = ex.xsp(op.rn).wrapping_add(by);
+    ex.set_xsp(op.rn, v);
+}
+
+/// Checks that all of a store can be made before its first byte is.
+fn check_range(ex: &mut Exec<'_>, va: u64, len: u64) -> Result<(), Trap> {
+    if va % PAGE_SIZE + len > PAGE_SIZE {
+        ex.check_store(va)?;
+        ex.check_store(va.wrapping_add(len - 1))?;
+    }
+    ex.watchpoint(va, len as u8, Access::Write, false)
+}
+
+#[inline(always)]
+fn element(v: u128, i: usize, size: usize) -> u128 {
+    v >> (8 * size * i) & (u128::MAX >> (128 - 8 * size))
+}
+
+#[inline(always)]
+fn with_element(v: u128, i: usize, size: usize, e: u128) -> u128 {
+    let (at, mask) = (8 * size * i, u128::MAX >> (128 - 8 * size));
+    v & !(mask << at) | e << at
+}
+
+/// Registers by number of structure elements and repetitions: LD1 has structures of one.
+/// `imm` is repetitions | structure elements << 8.
+pub fn multiple<const LOAD: bool, const POST: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
+    ex.check_fp()?;
+    ex.check_sp(op.rn)?;
+    let (repeat, parts) = ((op.imm & 0xff) as usize, (op.imm >> 8) as usize);
+    let size = 1usize << op.bits(11, 10);
+    let (bytes, base) = (if full(op) { 16 } else { 8 }, ex.xsp(op.rn));
+    let total = (repeat * parts * bytes) as u64;
+    // Up to four registers, in the order of memory: register, element, part of the structure.
+    let n = bytes / size;
+    let places = (0..repeat).flat_map(|r| (0..n).flat_map(move |e| (0..parts).map(move |s| (r + s, e))));
+    let mut va = base;
+    if LOAD {
+        let mut v = [0u128; 4];
+        for (r, e) in places {
+            v[r] = with_element(v[r], e, size, ex.load(va, size as u8)?);
+            va = va.wrapping_add(size as u64);
+        }
+        for (i, v) in v.into_iter().take(repeat * parts).enumerate() {
+            ex.cpu.v[usize::from(op.rd) + i & 31] = v;
+        }
+    } else {
+        check_range(ex, base, total)?;
+        for (r, e) in places {
+            let v = element(get(ex, op.rd + r as u8), e, size);
+            ex.store(va, size as u8, v)?;
+            va = va.wrapping_add(size as u64);
+        }
+    }
+    if POST {
+        write_back(ex, op, total);
+    }
+    Ok(Flow::Next)
+}
+
+/// LD1 to LD4 and ST1 to ST4 of one element each. `imm` is index | log2 of the size << 8 | registers << 16.
+pub fn single<const LOAD: bool, const POST: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
+    ex.check_fp()?;
+    ex.check_sp(op.rn)?;
+    let (index, size, n) =
+        ((op.imm & 0xff) as usize, 1usize << (op.imm >> 8 & 0xff), (op.imm >> 16) as usize);
+    let base = ex.xsp(op.rn);
+    let total = (n * size) as u64;
+    let at = |i: usize| base.wrapping_add((i * size) as u64);
+    if LOAD {
+        let mut v = [0u128; 4];
+        for (i, v) in v.iter_mut().take(n).enumerate() {
+            *v = ex.load(at(i), size as u8)?;
+        }
+        for (i, v) in v.into_iter().take(n).enumerate() {
+            let r = usize::from(op.rd) + i & 31;
+            ex.cpu.v[r] = with_element(ex.cpu.v[r], index, size, v);
+        }
+    } else {
+        check_range(ex, base, total)?;
+        for i in 0..n {
+            let v = element(get(ex, op.rd + i as u8), index, size);
+            ex.store(at(i), size as u8, v)?;
+        }
+    }
+    if POST {
+        write_back(ex, op, total);
+    }
+    Ok(Flow::Next)
+}
+
+/// LD1R to LD4R: `imm` registers, each filled with copies of its element.
+pub fn replicate<const POST: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
+    ex.check_fp()?;
+    ex.check_sp(op.rn)?;
+    let (n, size) = (op.imm as usize, 1usize << op.bits(11, 10));
+    let base = ex.xsp(op.rn);
+    let mut v = [0u128; 4];
+    for (i, v) in v.iter_mut().take(n).enumerate() {
+        let e = ex.load(base.wrapping_add((i * size) as u64), size as u8)?;
+        *v = (0..16 / size).fold(0, |v, i| with_element(v, i, size, e));
+    }
+    for (i, v) in v.into_iter().take(n).enumerate() {
+        ex.cpu.v[usize::from(op.rd) + i & 31] = part(op, v);
+    }
+    if POST {
+        write_back(ex, op, (n * size) as u64);
+    }
+    Ok(Flow::Next)
+}

@@ -1,0 +1,121 @@
+//! Which code is worth compiling: counters of how often blocks were interpreted.
+//!
+//! Compiling a block costs as much as some hundred runs of it in the interpreter. So code that runs
+//! now and then must not add up to hot code in the long run, and code that is written to again and
+//! again must earn each new compilation: by twice as many runs every time, until it is left alone.
+
+/// Counters of each kind, a power of two.
+const SLOTS: usize = 1 << 16;
+/// Counted runs after which everything counts half.
+const HALF_LIFE: u32 = 1 << 17;
+/// How often the needed number of runs is doubled at most.
+const DOUBLINGS: u8 = 8;
+
+/// Counters of blocks that are not compiled.
+pub struct Hot {
+    runs: Box<[u16]>,
+    /// How often compiled code was written to.
+    written: Box<[u8]>,
+    /// Blocks with these counters may be compiled.
+    compiled: Box<[bool]>,
+    counted: u32,
+    /// Binary logarithm of what guest addresses of code are multiples of.
+    align: u32,
+}
+
+impl Hot {
+    /// Nothing was run yet.
+    pub fn new(align: u32) -> Self {
+        let (runs, written) = (vec![0; SLOTS].into_boxed_slice(), vec![0; SLOTS].into_boxed_slice());
+        Self { runs, written, compiled: vec![false; SLOTS].into_boxed_slice(), counted: 0, align }
+    }
+
+    fn slot(&self, rip: u64, offset: u64) -> usize {
+        (rip >> self.align ^ rip >> 16 ^ offset >> 12) as usize & (SLOTS - 1)
+    }
+
+    /// Counts a run of the block at `rip`, whose code lies at `offset` in the host. True when it is
+    /// worth compiling after `threshold` runs.
+    pub fn count(&mut self, rip: u64, offset: u64, threshold: u8) -> bool {
+        let i = self.slot(rip, offset);
+        if self.runs[i] >= u16::from(threshold) << self.written[i].min(DOUBLINGS) {
+            return true;
+        }
+        self.runs[i] += 1;
+        self.counted += 1;
+        if self.counted == HALF_LIFE {
+            self.counted = 0;
+            self.runs.iter_mut().for_each(|n| *n /= 2);
+            self.written.iter_mut().for_each(|n| *n /= 2);
+        }
+        false
+    }
+
+    /// False when the block is not compiled for sure.
+    pub fn compiled(&self, rip: u64, offset: u64) -> bool {
+        self.compiled[self.slot(rip, offset)]
+    }
+
+    /// The block was compiled.
+    pub fn add(&mut self, rip: u64, offset: u64) {
+        let i = self.slot(rip, offset);
+        self.compiled[i] = true;
+    }
+
+    /// All compiled code was forgotten.
+    pub fn forget(&mut self) {
+        self.compiled.fill(false);
+    }
+
+    /// The block's code was written to after it was compiled.
+    pub fn written(&mut self, rip: u64, offset: u64) {
+        let i = self.slot(rip, offset);
+        self.runs[i] = 0;
+        self.written[i] = self.written[i].saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs_needed(hot: &mut Hot, rip: u64) -> u32 {
+        (0..).find(|_| hot.count(rip, 0x5000, 16)).unwrap_or(u32::MAX)
+    }
+
+    #[test]
+    fn code_that_is_written_to_has_to_run_more_often() {
+        let mut hot = Hot::new(0);
+        for needed in [16, 32, 64, 128] {
+            assert_eq!(runs_needed(&mut hot, 0x1234), needed);
+            assert!(hot.count(0x1234, 0x5000, 16));
+            hot.written(0x1234, 0x5000);
+        }
+        // Its neighbour does not.
+        assert_eq!(runs_needed(&mut hot, 0x1235), 16);
+    }
+
+    /// 100 MB of code in blocks of 64 bytes, run through 40 times.
+    #[test]
+    fn long_code_is_never_hot() {
+        let mut hot = Hot::new(0);
+        let mut compiled = 0;
+        for _ in 0..40 {
+            for at in (0x100_0000..0x740_0000u64).step_by(64) {
+                compiled += u32::from(hot.count(at, at, 16));
+            }
+        }
+        assert_eq!(compiled, 0);
+    }
+
+    /// What is written to once in a while is compiled again after some time.
+    #[test]
+    fn writes_are_forgotten() {
+        let mut hot = Hot::new(0);
+        (0..20).for_each(|_| hot.written(8, 0));
+        for at in 0..20u64 * u64::from(HALF_LIFE) {
+            hot.count(0x8000 + (at << 20 >> 20) % 512 * 64, at >> 9 << 12, 255);
+        }
+        assert!(runs_needed(&mut hot, 8) <= 32);
+    }
+}
