@@ -77,6 +77,8 @@ pub struct Tlb {
     keys: [Option<Key>; SPACES],
     current: usize,
     next_victim: usize,
+    /// Changes whenever a space gets another key.
+    changes: u64,
     /// By frame number.
     tables: Vec<Option<Box<Table>>>,
     /// See [`Tlb::stamp`].
@@ -119,6 +121,7 @@ impl Default for Tlb {
             keys: [None; SPACES],
             current: UNCACHED,
             next_victim: 0,
+            changes: 0,
             tables: Vec::new(),
             stamps: [last_stamp; SPACES],
             last_stamp,
@@ -192,6 +195,7 @@ impl Tlb {
             self.current = i;
             return;
         }
+        self.changes += 1;
         let victim = self.next_victim;
         self.next_victim = (victim + 1) % self.size.spaces;
         self.clear_space(victim);
@@ -217,8 +221,25 @@ impl Tlb {
         self.new_stamp(space);
     }
 
+    /// The space of `key`, if it has one.
+    pub fn find(&self, key: &Key) -> Option<usize> {
+        self.keys.iter().position(|k| k.as_ref() == Some(key))
+    }
+
+    /// As [`Tlb::space`], of a space that [`Tlb::find`] gave, until [`Tlb::changes`] gives something else; of `None`
+    /// one that is never filled.
+    pub fn space_at(&self, space: Option<usize>) -> *const Entry {
+        self.entries[space.unwrap_or(UNCACHED) * SPACE..].as_ptr()
+    }
+
+    /// Changes whenever a space gets another key.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Drops every translation.
     pub fn clear(&mut self, mem: &mut Memory) {
+        self.changes += 1;
         for s in 0..UNCACHED {
             if self.keys[s].is_some() {
                 self.clear_space(s);

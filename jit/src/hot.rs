@@ -19,11 +19,12 @@ pub struct Hot {
     /// Blocks with these counters may be compiled.
     compiled: Box<[bool]>,
     counted: u32,
+    /// Binary logarithm of what guest addresses of code are multiples of.
     align: u32,
 }
 
 impl Hot {
-    /// Nothing counted yet. `align`: binary logarithm of what guest addresses of code are multiples of.
+    /// Nothing was run yet.
     pub fn new(align: u32) -> Self {
         let (runs, written) = (vec![0; SLOTS].into_boxed_slice(), vec![0; SLOTS].into_boxed_slice());
         Self { runs, written, compiled: vec![false; SLOTS].into_boxed_slice(), counted: 0, align }
@@ -57,7 +58,8 @@ impl Hot {
 
     /// The block was compiled.
     pub fn add(&mut self, rip: u64, offset: u64) {
-        self.compiled[self.slot(rip, offset)] = true;
+        let i = self.slot(rip, offset);
+        self.compiled[i] = true;
     }
 
     /// All compiled code was forgotten.

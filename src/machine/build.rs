@@ -77,11 +77,11 @@ fn load(mem: &mut Memory, images: &[(u64, Vec<u8>)]) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// A `virt`. There is no compiler for its CPUs yet: either engine is the interpreter.
+/// A `virt`.
 ///
 /// # Errors
 /// [`BuildError`], naming the option or file.
-pub fn virt(config: &MachineConfig, images: &Images, _: EngineKind) -> Result<Machine<Virt>, BuildError> {
+pub fn virt(config: &MachineConfig, images: &Images, kind: EngineKind) -> Result<Machine<Virt>, BuildError> {
     config.check().map_err(BuildError::Config)?;
     let (Kind::Virt(options), Some(model)) = (config.machine, config.a64_model()) else {
         return Err(BuildError::Config(format!("a machine '{}' is no virt", config.machine)));
@@ -109,7 +109,10 @@ pub fn virt(config: &MachineConfig, images: &Images, _: EngineKind) -> Result<Ma
     let mut mem = virt::memory(config.memory)?;
     load(&mut mem, &images)?;
     let board = Virt::new(&virt_config);
-    let engine: Box<<Virt as Board>::Engine> = aarch64::engine();
+    let engine: Box<<Virt as Board>::Engine> = match kind {
+        EngineKind::Interp => aarch64::engine(),
+        EngineKind::Jit => dejavm_jit::a64_engine(),
+    };
     Ok(Machine::new(board, mem, engine, config.shift, images))
 }
 

@@ -1,7 +1,7 @@
 //! Exceptions: entry and return (D1.3, D1.4).
 
 use super::exec::{Exec, Flow, Trap, class};
-use super::regs::{Activity, psr, sctlr};
+use super::regs::{Activity, Exclusive, psr, sctlr};
 use crate::guest::Boundary;
 use crate::probe::What;
 
@@ -170,7 +170,7 @@ impl Exec<'_> {
             self.cpu.pstate |= psr::PAN;
         }
         self.cpu.pc = self.cpu.sys.vbar[i].wrapping_add(from + offset);
-        self.cpu.exclusive = None;
+        self.cpu.exclusive = Exclusive::default();
         self.mode_changed();
     }
 
@@ -195,7 +195,7 @@ impl Exec<'_> {
             self.cpu.set_spsr(spsr);
             self.cpu.pc = self.branch_target(target);
         }
-        self.cpu.exclusive = None;
+        self.cpu.exclusive = Exclusive::default();
         self.cpu.event = true;
         self.mode_changed();
         Flow::Entered

@@ -8,6 +8,7 @@
 use super::emit::Asm;
 use super::flags::State;
 use super::regs;
+use super::vectors::Vectors;
 use super::{Mode, branch, int, ldst, simd, system};
 pub use crate::engine::{Code, Site, exit};
 use dejavm_interp::aarch64::decode;
@@ -25,6 +26,8 @@ pub struct OpInfo {
     pub pc: u64,
     /// Steps of the block that are not made before it, itself included.
     pub rest: u64,
+    /// What the code that follows counts on, see [`super::simd`].
+    pub fp: u8,
 }
 
 /// What an instruction does to the flags, and whether it may leave the block.
@@ -84,6 +87,9 @@ struct Cold {
     flags: bool,
     /// And MXCSR loaded.
     fp: u8,
+    /// Vector registers to store before, and to load after, by guest and host register.
+    store: Vec<(u8, u8)>,
+    load: Vec<(u8, u8)>,
 }
 
 /// A place where a jump waits for its number and stub.
@@ -130,6 +136,8 @@ pub struct Compiler<'a> {
     pub last_known: Option<(u8, u64)>,
     /// What SIMD instructions may do here, see [`super::simd`].
     pub fp: u8,
+    /// Which vector registers are in the host's.
+    pub vectors: Vectors,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
     first_info: u32,
@@ -181,6 +189,7 @@ pub fn compile(
         known: None,
         last_known: None,
         fp: simd::UNUSABLE,
+        vectors: Vectors::default(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -192,6 +201,7 @@ pub fn compile(
     }
     if !ends_block(last.op.word) {
         c.flags.save(c.asm);
+        c.flush_vectors();
         c.chain(last.pc.wrapping_add(4));
     }
     let hot = c.asm.offset().0;
@@ -248,6 +258,12 @@ impl Compiler<'_> {
         }
         self.slow = None;
         match s.plan {
+            Some((Part::Branch, _)) | None => self.flush_vectors(),
+            Some((Part::Simd | Part::Memory, _)) => self.make_room(),
+            _ => {}
+        }
+        let store = self.vectors.held(true);
+        match s.plan {
             Some((Part::Integer, _)) => self.integer(s),
             Some((Part::Memory, _)) => self.memory(s),
             Some((Part::Branch, _)) => self.branch(s),
@@ -271,12 +287,13 @@ impl Compiler<'_> {
             let info = self.info(s, rest);
             let back = self.asm.new_dynamic_label();
             dynasm!(self.asm ; .arch x64 ; =>back);
-            self.cold.push(Cold { label, back, info, flags: self.flags.host, fp: self.fp });
+            let load = self.vectors.held(false);
+            self.cold.push(Cold { label, back, info, flags: self.flags.host, fp: self.fp, store, load });
         }
     }
 
     fn info(&mut self, s: &Step, rest: u64) -> u32 {
-        self.infos.push(OpInfo { op: s.op, pc: s.pc, rest });
+        self.infos.push(OpInfo { op: s.op, pc: s.pc, rest, fp: self.fp });
         self.first_info + self.infos.len() as u32 - 1
     }
 
@@ -323,11 +340,13 @@ impl Compiler<'_> {
         }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);
+            self.store_vectors(&cold.store);
             self.call_run_op(cold.info);
             if cold.fp == simd::LOADED {
                 // It would not have come back if it could not be loaded.
                 self.call(self.shared.load_fp);
             }
+            self.load_vectors(&cold.load);
             if cold.flags {
                 State::bring_back(self.asm);
             }

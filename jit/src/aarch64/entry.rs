@@ -12,7 +12,7 @@ use super::regs::{self, BIAS, Ctx, PINNED, SP, host, slot};
 use super::{ALIGN, MODES, Mode, flags, mode, simd};
 use crate::code::CodeMemory;
 use crate::links::{self, Targets};
-use dejavm_interp::aarch64::{Exec, Flow, Trap};
+use dejavm_interp::aarch64::{Exec, Flow, Trap, mmu};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
 /// Runs compiled code until it is left. Returns the reason, see [`exit`].
@@ -63,6 +63,14 @@ fn fill(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
     ctx.regs[usize::from(SP)] = ex.cpu.sp();
     ctx.flags = flags::save(ex.cpu.nzcv);
     ctx.tlb = ex.tlb.space() as u64;
+    let user_for = (ctx.tlb, ex.tlb.changes());
+    if mode.el == 1 && ctx.user_for != user_for {
+        ctx.user_for = user_for;
+        // Where nothing may be cached, nothing of EL0's may be used.
+        let none = ex.tlb.space_at(None);
+        let space = if ex.tlb.space() == none { None } else { ex.tlb.find(&mmu::key(ex.cpu, true)) };
+        ctx.user_tlb = ex.tlb.space_at(space) as u64;
+    }
     ctx.mode = super::index(mode) as u8;
     ctx.jumps = ctx.targets[super::index(mode)];
     ctx.fp = simd::usable(ex);
@@ -121,7 +129,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
 /// True when compiled code may go on behind the instruction.
 fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) -> bool {
     match result {
-        Ok(Flow::Next) => true,
+        Ok(Flow::Next) => info.fp != simd::LOADED || simd::usable(ex) == simd::USABLE,
         // Nothing pends, and the code that follows is where it was before: what the instruction
         // changed (the interrupt mask, say) has no effect on it.
         Ok(Flow::Event) => {

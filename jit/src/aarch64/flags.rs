@@ -34,6 +34,8 @@ pub enum Kind {
     Borrow,
     /// C.
     Carry,
+    /// The complement of C, and N: so floating-point comparisons have it. SF counts for nothing.
+    Float,
 }
 
 /// Where NZCV are.
@@ -61,13 +63,28 @@ impl State {
         }
     }
 
-    /// Saves the flags, unless they are. EFLAGS stays but for CF. RAX is clobbered.
+    /// Saves the flags, unless they are. EFLAGS stays but for what [`Kind`] names. RAX is clobbered.
     pub fn save(&mut self, asm: &mut Asm) {
         if self.saved {
             return;
         }
         self.borrow(asm);
-        dynasm!(asm ; .arch x64 ; lahf ; seto al ; mov [rbp + regs::FLAGS], ax);
+        if self.kind == Kind::Float {
+            // OF is clear, and stays so.
+            dynasm!(asm
+                ; .arch x64
+                ; lahf
+                ; mov al, ah
+                ; shl al, 7
+                ; or ah, al
+                ; sahf
+                ; mov al, 0
+                ; mov [rbp + regs::FLAGS], ax
+            );
+            self.kind = Kind::Borrow;
+        } else {
+            dynasm!(asm ; .arch x64 ; lahf ; seto al ; mov [rbp + regs::FLAGS], ax);
+        }
         self.saved = true;
     }
 
@@ -108,7 +125,8 @@ impl State {
                     self.borrow(asm);
                 }
             }
-            return HOST[usize::from(cond >> 1 & 7)] ^ inverse;
+            let table = if self.kind == Kind::Float { &FLOAT } else { &HOST };
+            return table[usize::from(cond >> 1 & 7)] ^ inverse;
         }
         let (offset, mask, holds) = match cond >> 1 {
             0 => (1, ZF, 5),
@@ -133,7 +151,7 @@ impl State {
             dynasm!(asm ; .arch x64 ; bt DWORD [rbp + regs::FLAGS], 8);
             self.kind = Kind::Borrow;
         }
-        if self.kind != kind {
+        if (self.kind == Kind::Carry) != (kind == Kind::Carry) {
             dynasm!(asm ; .arch x64 ; cmc);
         }
         self.host = false;
@@ -142,6 +160,8 @@ impl State {
 
 /// The host's conditions for EQ, CS, MI, VS, HI, GE, GT after a comparison.
 const HOST: [u8; 8] = [4, 3, 8, 0, 7, 13, 15, 15];
+/// The same after one of floating-point numbers.
+const FLOAT: [u8; 8] = [4, 3, 2, 0, 7, 3, 7, 7];
 
 #[cfg(test)]
 mod tests {

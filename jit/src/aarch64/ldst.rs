@@ -2,11 +2,20 @@
 //! when the TLB's hit path is good enough for it.
 
 use super::block::{Compiler, Plan, Step};
-use super::emit::{Rm, get, load, load_imm, put, sized, store, wide};
+use super::emit::{Rm, extend, get, load, load_imm, put, sized, store, wide};
 use super::regs::host::{RAX, RCX, RDX};
-use super::regs::{SP, ZERO};
+use super::regs::{self, SP, ZERO};
 use dejavm_interp::aarch64::op::Op;
+use dejavm_interp::aarch64::regs::{Cpu, Exclusive};
 use dejavm_interp::tlb::Access;
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use std::mem::offset_of;
+
+/// Offsets of the exclusive monitor's fields in the CPU; the place and the size are one unit of 16 bytes.
+const VALUE: i32 = (offset_of!(Cpu, exclusive) + offset_of!(Exclusive, value)) as i32;
+const PLACE: i32 = (offset_of!(Cpu, exclusive) + offset_of!(Exclusive, place)) as i32;
+const SIZE: i32 = (offset_of!(Cpu, exclusive) + offset_of!(Exclusive, size)) as i32;
+const _: () = assert!(PLACE % 16 == 0 && SIZE == PLACE + 8);
 
 fn xsp(n: u8) -> u8 {
     if n == 31 { SP } else { n }
@@ -61,8 +70,9 @@ pub fn plan(op: &Op) -> Option<Plan> {
         return Some(Plan { reads: false, kills: false, exits: false });
     }
     if is_ordered(op) {
-        // LDAR, STLR; CAS.
+        // LDXR, STXR; LDAR, STLR; CAS.
         return match (op.bits(23, 23), op.bits(21, 21)) {
+            (0, 0) => plan,
             (1, 0) => plan,
             (1, 1) if op.bits(31, 30) >= 2 => plan,
             _ => None,
@@ -86,8 +96,6 @@ pub fn plan(op: &Op) -> Option<Plan> {
     if op.bits(24, 24) == 0 {
         let register = op.bits(21, 21) != 0;
         match (register, op.bits(11, 10)) {
-            // LDTR, STTR
-            (false, 2) => return None,
             // Atomics: not the minimum and maximum.
             (true, 0) => {
                 let fits = op.imm <= 3 || op.imm == 8;
@@ -115,7 +123,12 @@ impl Compiler<'_> {
             self.need_simd();
         }
         if is_ordered(op) {
-            return if op.bits(21, 21) == 0 { self.ordered(op) } else { self.compare_and_swap(op) };
+            return match (op.bits(23, 21) & 5, op.bits(22, 22)) {
+                (0, 0) => self.store_exclusive(op),
+                (0, _) => self.load_exclusive(op),
+                (4, _) => self.ordered(op),
+                _ => self.compare_and_swap(op),
+            };
         }
         if is_literal(op) {
             load_imm(self.asm, RAX, s.pc.wrapping_add(op.imm));
@@ -169,7 +182,10 @@ impl Compiler<'_> {
             }
         } else {
             let size = 1 << op.bits(31, 30);
-            self.translate(size, size, if opc == 0 { Access::Write } else { Access::Read });
+            let access = if opc == 0 { Access::Write } else { Access::Read };
+            // LDTR and STTR have EL0's rights at EL1.
+            let unprivileged = self.el == 1 && op.bits(24, 24) == 0 && !register && op.bits(11, 10) == 2;
+            self.translate_by(if unprivileged { regs::USER_TLB } else { regs::TLB }, size, size, access);
             if opc == 0 {
                 self.store_to(0, size, op.rd);
             } else {
@@ -218,6 +234,60 @@ impl Compiler<'_> {
             self.translate(size, 1, Access::Write);
             self.store_to(0, size, op.rd);
         }
+    }
+
+    /// LDXR, LDAXR.
+    fn load_exclusive(&mut self, op: &Op) {
+        let size = 1 << op.bits(31, 30);
+        self.address(xsp(op.rn), 0);
+        self.must_align(size);
+        self.translate(size, 1, Access::Read);
+        extend(self.asm, false, 4, size, RAX, Rm::Mem(RDX, 0));
+        self.cpu();
+        dynasm!(self.asm
+            ; .arch x64
+            ; sub rdx, [rbp + regs::MEMORY]
+            ; mov [rcx + VALUE], rax
+            ; mov QWORD [rcx + VALUE + 8], 0
+            ; mov [rcx + PLACE], rdx
+            ; mov QWORD [rcx + SIZE], i32::from(size)
+        );
+        put(self.asm, op.rd, RAX);
+    }
+
+    /// STXR, STLXR: the monitor is open afterwards in any case.
+    fn store_exclusive(&mut self, op: &Op) {
+        let size = 1 << op.bits(31, 30);
+        self.address(xsp(op.rn), 0);
+        self.must_align(size);
+        self.translate(size, 1, Access::Write);
+        self.cpu();
+        let (fail, end) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rax, rdx
+            ; sub rax, [rbp + regs::MEMORY]
+            ; cmp rax, [rcx + PLACE]
+            ; jne =>fail
+            ; cmp QWORD [rcx + SIZE], i32::from(size)
+            ; jne =>fail
+        );
+        extend(self.asm, false, 4, size, RAX, Rm::Mem(RDX, 0));
+        dynasm!(self.asm ; .arch x64 ; cmp rax, [rcx + VALUE] ; jne =>fail);
+        get(self.asm, 8, RAX, op.rd);
+        sized(self.asm, size, &[0x88], RAX, Rm::Mem(RDX, 0));
+        dynasm!(self.asm
+            ; .arch x64
+            ; xor eax, eax
+            ; jmp =>end
+            ; =>fail
+            ; mov eax, 1
+            ; =>end
+            ; xorps xmm0, xmm0
+            ; movaps [rcx + VALUE], xmm0
+            ; movaps [rcx + PLACE], xmm0
+        );
+        put(self.asm, op.rm, RAX);
     }
 
     /// CAS of 4 and 8 bytes.

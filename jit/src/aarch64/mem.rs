@@ -40,6 +40,11 @@ impl Compiler<'_> {
     /// RDX = where the `size` bytes at address RAX lie in the host. Accesses of which each part has `align`
     /// bytes must be aligned where the guest asked for it. Clobbers RCX and EFLAGS; RAX stays.
     pub fn translate(&mut self, size: u8, align: u8, access: Access) {
+        self.translate_by(regs::TLB, size, align, access);
+    }
+
+    /// The same by the space of the TLB whose address lies at `tlb` in the context.
+    pub fn translate_by(&mut self, tlb: i32, size: u8, align: u8, access: Access) {
         self.flags.host = false;
         let slow = self.slow();
         if self.strict && align > 1 {
@@ -51,7 +56,7 @@ impl Compiler<'_> {
             ; mov ecx, eax
             ; shr ecx, 8
             ; and ecx, ((WAYS - 1) * ENTRY) as i32
-            ; add rcx, [rbp + regs::TLB]
+            ; add rcx, [rbp + tlb]
             ; mov rdx, rax
             ; sub rdx, [rcx + table + TAG]
             ; cmp rdx, PAGE_SIZE as i32 - i32::from(size)

@@ -5,12 +5,15 @@ pub mod branch;
 pub mod emit;
 mod entry;
 pub mod flags;
+pub mod fp;
 pub mod int;
+pub mod lanes;
 pub mod ldst;
 pub mod mem;
 pub mod regs;
 pub mod simd;
 pub mod system;
+pub mod vectors;
 
 use crate::code::CodeMemory;
 use crate::engine::{Code, Context, Source, Target, Translator};

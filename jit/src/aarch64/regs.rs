@@ -36,7 +36,7 @@ pub fn pinned(guest: u8) -> Option<u8> {
 }
 
 /// What compiled code works on besides registers. RBP points [`BIAS`] bytes into it.
-#[repr(C)]
+#[repr(C, align(16))]
 pub struct Ctx {
     /// NZCV, see [`super::flags`].
     pub flags: u64,
@@ -46,12 +46,18 @@ pub struct Ctx {
     pub memory: u64,
     /// The CPU.
     pub cpu: u64,
+    /// Twice the bits of the smallest normal double, in each lane.
+    pub smallest_doubles: [u64; 2],
+    /// Twice the bits of the smallest normal single, in each lane.
+    pub smallest_singles: [u64; 2],
     /// General registers, zero, SP; of the pinned ones only outside of compiled code.
     pub regs: [u64; SLOTS],
     /// The current mode's table of indirect branches' targets.
     pub jumps: u64,
-    /// A value kept over an access to memory.
-    pub temp: u64,
+    /// EL0's space of the TLB, for accesses with its rights.
+    pub user_tlb: u64,
+    /// The space and the TLB's changes that this was found for.
+    pub user_for: (u64, u64),
     /// What R15 was when compiled code was left.
     pub budget: u64,
     /// The function that runs one instruction in the interpreter.
@@ -87,7 +93,8 @@ impl Default for Ctx {
             cpu: 0,
             regs: [0; SLOTS],
             jumps: 0,
-            temp: 0,
+            user_tlb: 0,
+            user_for: (0, 0),
             budget: 0,
             run_op: 0,
             pc: 0,
@@ -96,6 +103,8 @@ impl Default for Ctx {
             targets: [0; super::MODES],
             mxcsr: 0,
             host_mxcsr: 0,
+            smallest_doubles: [1 << 53; 2],
+            smallest_singles: [0x0100_0000_0100_0000; 2],
             fp: 0,
             mode: 0,
             result: None,
@@ -120,14 +129,18 @@ field! {
     CPU: cpu,
     REGS: regs,
     JUMPS: jumps,
-    TEMP: temp,
+    USER_TLB: user_tlb,
     BUDGET: budget,
     RUN_OP: run_op,
     PC: pc,
     MXCSR: mxcsr,
     HOST_MXCSR: host_mxcsr,
     FP: fp,
+    SMALLEST_DOUBLES: smallest_doubles,
+    SMALLEST_SINGLES: smallest_singles,
 }
+
+const _: () = assert!(SMALLEST_DOUBLES % 16 == 0 && SMALLEST_SINGLES % 16 == 0);
 
 /// Offset of a guest register's place in [`Ctx`] from RBP.
 pub fn slot(guest: u8) -> i32 {

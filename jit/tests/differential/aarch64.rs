@@ -9,6 +9,7 @@ use dejavm_interp::aarch64::{Cpu, Interpreter};
 use dejavm_interp::engine::{At, Bus, Clock, Engine, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
 use dejavm_jit::aarch64::{Compiled, Jit, Settings};
+use std::sync::LazyLock;
 
 const SIZE: u64 = 0x4_0000;
 const TABLES: u64 = 0x1000;
@@ -189,7 +190,6 @@ fn weight(row: &Row) -> u64 {
         "UDF" | "HLT" | "BRK" | "SMC" | "HVC" | "YIELD" | "WFE" | "WFI" | "SEV" | "SEVL" | "DRPS"
         | "ERET" | "SYSL" => 1,
         "BR" | "BLR" | "RET" | "SVC" | "SYS" | "MRS" | "MSR (register)" | "MSR (immediate)" => 3,
-        "AdvSIMD load/store structures" | "Scalar FP and Advanced SIMD" => 0,
         _ => 8,
     }
 }
@@ -217,9 +217,15 @@ const REGISTERS: &[u16] = &[
     encoding(3, 3, 14, 0, 2),
 ];
 
+/// Rows of SIMD and floating-point instructions, their loads and stores not among them; the others.
+static ROWS: LazyLock<(Vec<&'static Row>, Vec<&'static Row>)> =
+    LazyLock::new(|| decode::rows().partition(|row| row.value >> 25 & 7 == 7));
+
 /// One random instruction of the table, or `None`.
 fn instruction(r: &mut Random, features: Features) -> Option<u32> {
-    let rows: Vec<_> = decode::rows().collect();
+    // As many of the SIMD and floating-point rows as of the others.
+    let (simd, general) = &*ROWS;
+    let rows = if r.one_in(2) { simd } else { general };
     let row = rows[r.below(rows.len() as u64) as usize];
     if r.below(8) >= weight(row) || weight(row) == 1 && !r.one_in(8) {
         return None;
