@@ -118,6 +118,8 @@ pub trait Translator: Sized + 'static {
     type Shared: Copy + Default;
     /// Number of modes.
     const MODES: usize;
+    /// Binary logarithm of what an instruction's address is a multiple of.
+    const ALIGN: u32;
 
     /// The mode of a CPU, if code is compiled for it.
     fn mode(cpu: &CpuOf<Self>) -> Option<Self::Mode>;
@@ -140,7 +142,7 @@ pub trait Translator: Sized + 'static {
         ctx: &mut Self::Context,
         ex: &mut Exec<'_, Self::Guest>,
         infos: &[Self::Info],
-        targets: &[Targets],
+        targets: &mut [Targets],
         mode: Self::Mode,
         code: u64,
     ) -> u64;
@@ -256,8 +258,8 @@ impl<T: Translator> Compiled<T> {
             jumps: Vec::new(),
             infos: Vec::new(),
             by_place: BTreeMap::new(),
-            targets: (0..T::MODES).map(|_| Targets::default()).collect(),
-            hot: Hot::default(),
+            targets: (0..T::MODES).map(|_| Targets::new(T::ALIGN)).collect(),
+            hot: Hot::new(T::ALIGN),
             generation: 0,
             probes: 0,
             ctx: Box::default(),
@@ -471,7 +473,7 @@ impl<T: Translator> Compiled<T> {
         code: u64,
     ) -> RanOf<T> {
         let before = ex.left;
-        let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &self.targets, mode, code);
+        let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &mut self.targets, mode, code);
         self.stats.steps += before - ex.left;
         let number = (reason >> 8) as usize;
         self.stats.exits[(reason & 3) as usize] += 1;

@@ -27,16 +27,18 @@ const SHARED: Shared = Shared {
     run_op: 0x2000,
     exit: 0x3000,
     indirect: 0x4000,
+    renew: 0x7000,
     load_sse: 0x5000,
     load_x87: 0x6000,
 };
-const NAMES: [(u64, &str); 6] = [
+const NAMES: [(u64, &str); 7] = [
     (0x1000, "enter"),
     (0x2000, "run_op"),
     (0x3000, "exit"),
     (0x4000, "indirect"),
     (0x5000, "load_sse"),
     (0x6000, "load_x87"),
+    (0x7000, "renew"),
 ];
 
 /// Names of what host code jumps to.

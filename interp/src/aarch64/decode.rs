@@ -587,3 +587,8 @@ pub fn decode(word: u32, features: Features) -> Op {
     let field = |hi, lo| bits(word, hi, lo) as u8;
     Op { run, imm, word, rd: field(4, 0), rn: field(9, 5), rm: field(20, 16), ra: field(14, 10) }
 }
+
+/// True when the word is an instruction that CPUs with these features have.
+pub fn allocated(word: u32, features: Features) -> bool {
+    find(word).is_some_and(|row| row.need.met(word, features) && (row.make)(word).is_some())
+}

@@ -78,6 +78,7 @@ impl Translator for X64 {
     type Info = OpInfo;
     type Shared = Shared;
     const MODES: usize = 2;
+    const ALIGN: u32 = 0;
 
     fn mode(cpu: &Cpu) -> Option<bool> {
         mode(cpu)
@@ -123,7 +124,7 @@ impl Translator for X64 {
         ctx: &mut Ctx,
         ex: &mut Exec<'_>,
         infos: &[OpInfo],
-        targets: &[Targets],
+        targets: &mut [Targets],
         long: bool,
         code: u64,
     ) -> u64 {
