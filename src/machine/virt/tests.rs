@@ -208,7 +208,7 @@ fn a_timer_wakes_a_halted_cpu() {
 
 #[test]
 fn psci_starts_and_stops_cpus() {
-    let mut b = Bench::new(10, GicVersion::V2);
+    let mut b = Bench::new(18, GicVersion::V3);
     let on = u64::from(psci::CPU_ON_64);
     let info = u64::from(psci::AFFINITY_INFO_64);
     assert_eq!(b.call(0, [psci::PSCI_VERSION.into(), 0, 0, 0]), Some(0x1_0001));
@@ -217,19 +217,19 @@ fn psci_starts_and_stops_cpus() {
     assert_eq!(b.call(0, [psci::PSCI_FEATURES.into(), 0x8400_0012, 0, 0]), Some(-1));
     assert_eq!(b.call(0, [0x1234, 0, 0, 0]), Some(-1));
     assert_eq!(b.bus(0, |b, mem, at| b.firmware(mem, at, true, [on, 0, 0, 0])), None, "no SMC");
-    // CPU 9 is 1.1.
+    // CPU 17 is 1.1.
     assert_eq!(b.call(0, [info, 0x101, 0, 0]), Some(psci::OFF));
-    assert!(b.virt.halted(9));
+    assert!(b.virt.halted(17));
     assert_eq!(b.call(0, [on, 0x101, 0x4000_0002, 7]), Some(psci::INVALID_ADDRESS));
     assert_eq!(b.call(0, [on, 0x101, 0x4000_1000, 7]), Some(0));
-    let cpu = &b.virt.cpus[9];
+    let cpu = &b.virt.cpus[17];
     assert_eq!((cpu.pc, cpu.x[0], cpu.el, cpu.daif), (0x4000_1000, 7, 1, psr::DAIF));
-    assert!(!b.virt.halted(9));
+    assert!(!b.virt.halted(17));
     assert_eq!(b.call(0, [on, 0x101, 0x4000_1000, 7]), Some(psci::ALREADY_ON));
     assert_eq!(b.call(0, [on, 0x102, 0x4000_1000, 7]), Some(psci::INVALID_PARAMETERS));
-    assert_eq!(b.call(9, [info, 0x101, 0, 0]), Some(psci::ON));
-    b.call(9, [psci::CPU_OFF.into(), 0, 0, 0]);
-    assert!(b.virt.halted(9));
+    assert_eq!(b.call(17, [info, 0x101, 0, 0]), Some(psci::ON));
+    b.call(17, [psci::CPU_OFF.into(), 0, 0, 0]);
+    assert!(b.virt.halted(17));
     assert_eq!(b.call(0, [info, 0x101, 0, 0]), Some(psci::OFF));
     // Standing by, also when a deeper state was asked for.
     assert_eq!(b.call(0, [psci::CPU_SUSPEND_64.into(), 0x1_0000, 0, 0]), Some(0));
