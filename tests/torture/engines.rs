@@ -84,7 +84,6 @@ impl Profile {
                 threshold: rng.pick(&[0, 0, 1, 3, 16]),
                 most: rng.pick(&[1, 2, 3, 7, 64, usize::MAX, usize::MAX]),
                 memory: rng.pick(&[96 << 10, 256 << 10, 64 << 20]),
-                ..Settings::default()
             })
         };
         let engines = match rng.below(10) {
