@@ -24,8 +24,14 @@ const RIP: u64 = 0x40_1000;
 /// The code that all blocks share, at addresses of its own.
 const SHARED: Shared =
     Shared { enter: 0x1000, run_op: 0x2000, exit: 0x3000, indirect: 0x4000, load_sse: 0x5000 };
-const NAMES: [(u64, &str); 5] =
-    [(0x1000, "enter"), (0x2000, "run_op"), (0x3000, "exit"), (0x4000, "indirect"), (0x5000, "load_sse")];
+const NAMES: [(u64, &str); 6] = [
+    (0x1000, "enter"),
+    (0x2000, "run_op"),
+    (0x3000, "exit"),
+    (0x4000, "indirect"),
+    (0x5000, "load_sse"),
+    (0x6000, "load_x87"),
+];
 
 /// Names of what host code jumps to.
 struct Names(BTreeMap<u64, String>);

@@ -3,8 +3,8 @@
 use super::args::{InputArgs, ReplayArgs};
 use super::machines::{Make, Visit, with_machine};
 use super::progress::progress_bar;
+use super::stats::{Stats, StatsArgs};
 use super::{Done, monitor, open, options};
-use crate::host::clock::Stopwatch;
 use crate::host::files;
 use crate::host::sink::Sinks;
 use crate::machine::Machine;
@@ -48,7 +48,7 @@ pub fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bo
     let name = a.file.display().to_string();
     let images = files::find(config, &recording.images, &a.file, a.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
-    let session = Session { recording: &recording, to, sinks, bar, stats: a.stats, report, name: &name };
+    let session = Session { recording: &recording, to, sinks, bar, stats: &a.stats, report, name: &name };
     with_machine(config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
 }
 
@@ -57,7 +57,7 @@ struct Session<'a> {
     to: Option<u64>,
     sinks: Sinks,
     bar: bool,
-    stats: bool,
+    stats: &'a StatsArgs,
     report: bool,
     name: &'a str,
 }
@@ -83,27 +83,17 @@ impl Watcher for Shown {
     }
 }
 
-/// Prints the speed of a run.
-pub fn print_stats(steps: u64, watch: Stopwatch, counters: &[(&str, u64)]) {
-    let seconds = watch.elapsed().as_secs_f64();
-    let speed = steps as f64 / seconds.max(1e-9) / 1e6;
-    eprintln!("dejavm: {steps} steps in {seconds:.3} s, {speed:.1} million a second");
-    for (name, n) in counters {
-        eprintln!("dejavm: {name}: {n}");
-    }
-}
-
 impl Visit for Session<'_> {
     type Out = Done;
 
-    fn visit<B: Board>(self, machine: Machine<B>, _: Make<B>) -> Done {
+    fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
         let Self { recording, to, sinks, bar, stats, report, name } = self;
+        let stats = Stats::start(stats, &mut machine)?;
         let header = &recording.header;
         let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
         let last = recording.last();
         let goal = to.map_or(last.icount, |to| to.min(last.icount));
         let mut shown = Shown { sinks, bar: bar.then(|| progress_bar(goal)).flatten() };
-        let watch = Stopwatch::start();
         let mut replayer = Replayer::new(runner, Arc::new(Tape::new(recording)));
         let outcome = replayer.run(to, &mut shown);
         let held = replayer.cursor().checkpoints;
@@ -112,9 +102,7 @@ impl Visit for Session<'_> {
             bar.finish_and_clear();
         }
         drop(shown);
-        if stats {
-            print_stats(at.icount, watch, &replayer.runner.machine.counters());
-        }
+        stats.print(at.icount, &replayer.runner.machine.counters());
         if outcome == Outcome::Cut {
             say_cut(name, recording, at.icount);
         }

@@ -11,7 +11,7 @@ use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::mem::Cached;
-use super::{sse, x87};
+use super::{regs, sse, x87};
 use dejavm_interp::cache::Block;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
@@ -30,6 +30,8 @@ pub struct OpInfo {
     pub next: u64,
     /// Steps of the block that are not made before it, itself included.
     pub rest: u64,
+    /// It is compiled, and handed over only in cases that are not.
+    pub compiled: bool,
     /// Its handler looks at or changes the status flags.
     pub flags: bool,
     /// Compiled code must be left after it.
@@ -207,6 +209,8 @@ pub struct Source<'a> {
     pub x87: bool,
     /// Most instructions to take.
     pub most: usize,
+    /// Count the block's runs in [`super::regs::Ctx::counted`].
+    pub count: bool,
 }
 
 /// Compiles a block. `number` is its own, `first_site` and `first_info` those of its first jump and
@@ -244,6 +248,14 @@ pub fn compile(
         first_info,
     };
     let short = c.asm.new_dynamic_label();
+    if src.count {
+        let n = steps.iter().filter(|s| s.plan.is_some()).map(|s| accesses(&s.ins)).sum::<i32>();
+        dynasm!(c.asm
+            ; .arch x64
+            ; add QWORD [rbp + regs::COUNTED], 1
+            ; add QWORD [rbp + regs::COUNTED + 8], n
+        );
+    }
     dynasm!(c.asm ; .arch x64 ; sub r15, n as i32 ; jb =>short);
     for (i, s) in steps.iter().enumerate() {
         c.step(s, n - i as u64);
@@ -300,6 +312,13 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         };
     }
     steps
+}
+
+/// Accesses to memory of an instruction that is compiled.
+fn accesses(ins: &Instruction) -> i32 {
+    let operands = (0..ins.op_count()).filter(|&i| ins.op_kind(i) == OpKind::Memory).count() as i32;
+    let address_only = matches!(ins.mnemonic(), Mnemonic::Lea | Mnemonic::Nop);
+    i32::from(ins.stack_pointer_increment() != 0) + if address_only { 0 } else { operands }
 }
 
 fn writes_segment(ins: &Instruction) -> bool {
@@ -401,7 +420,15 @@ impl Compiler<'_> {
         let leave = !self.long && s.plan.is_none() && writes_segment(&s.ins);
         let flags = !leaves_flags(&s.ins, s.plan);
         let rest = self.current.1;
-        self.infos.push(OpInfo { op: s.op, next: s.next, rest, flags, leave, loaded: Loaded::default() });
+        self.infos.push(OpInfo {
+            compiled: s.plan.is_some(),
+            op: s.op,
+            next: s.next,
+            rest,
+            flags,
+            leave,
+            loaded: Loaded::default(),
+        });
         let info = self.first_info + self.infos.len() as u32 - 1;
         self.current.0 = Some(info);
         info

@@ -21,6 +21,7 @@ use crate::code::CodeMemory;
 use block::{Code as HostCode, OpInfo, Shared, Source, exit};
 use dejavm_interp::cache::block_key;
 use dejavm_interp::driver::Blocks;
+use dejavm_interp::engine::{CodeSink, HostCode as Told};
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, Tlb};
 use dejavm_interp::x86::interpreter::{Cache, Code, Driver, Interpreted, Ran};
@@ -114,6 +115,10 @@ pub struct Compiled {
     ctx: Box<Ctx>,
     /// A jump that was just left for its target, to be linked.
     link: Option<u32>,
+    /// Blocks count their runs.
+    counting: bool,
+    /// Who wants to know of compiled code.
+    sink: Option<CodeSink>,
     /// See [`Stats`].
     pub stats: Stats,
 }
@@ -173,6 +178,8 @@ impl Compiled {
             probes: 0,
             ctx: Box::default(),
             link: None,
+            counting: false,
+            sink: None,
             stats: Stats::default(),
         }
     }
@@ -198,6 +205,10 @@ impl Compiled {
             let mut memory = CodeMemory::new(self.settings.memory).ok()?;
             self.shared = entry::shared_code(&mut memory)?;
             self.shared_end = memory.used();
+            if let Some(sink) = &mut self.sink {
+                let at = memory.next() - memory.used();
+                sink(Told { at, len: memory.used(), pc: None });
+            }
             self.memory = Some(memory);
         }
         self.memory.as_mut()
@@ -331,6 +342,7 @@ impl Compiled {
             sse: sse::fits(ex.cpu.mxcsr),
             x87: x87::fits(&ex.cpu.x87),
             most: self.settings.most,
+            count: self.counting,
         };
         for _ in 0..2 {
             let Some(base) = self.memory().map(|m| m.next()) else { return Ok(None) };
@@ -355,6 +367,9 @@ impl Compiled {
         self.stats.blocks += 1;
         self.stats.instructions += instructions.min(self.settings.most) as u64;
         self.stats.bytes += code.bytes.len() as u64;
+        if let Some(sink) = &mut self.sink {
+            sink(Told { at: base, len: code.bytes.len(), pc: Some(rip) });
+        }
         self.by_place.insert((key, rip), self.blocks.len() as u32);
         self.hot.add(rip, key >> 4);
         self.blocks.push(Block { key, rip, code: base as u64, bytes, incoming: Vec::new() });
@@ -438,7 +453,7 @@ impl Blocks<X86> for Compiled {
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
         let s = Stats { handed: self.ctx.handed, ..self.stats };
-        vec![
+        let mut counters = vec![
             ("blocks compiled", s.blocks),
             ("instructions compiled", s.instructions),
             ("bytes of code", s.bytes),
@@ -446,12 +461,26 @@ impl Blocks<X86> for Compiled {
             ("flushes", s.flushes),
             ("steps in compiled code", s.steps),
             ("of those, handed to the interpreter", s.handed),
+            ("of those, compiled but for this case", self.ctx.missed),
             ("exits for the budget", s.exits[0]),
             ("exits for unknown direct targets", s.exits[1]),
             ("exits for unknown indirect targets", s.exits[2]),
             ("exits after an instruction of the interpreter", s.exits[3]),
             ("blocks interpreted", s.interpreted),
-        ]
+        ];
+        if self.counting {
+            counters.push(("compiled blocks run", self.ctx.counted[0]));
+            counters.push(("accesses to memory of compiled code", self.ctx.counted[1]));
+        }
+        counters
+    }
+
+    fn count(&mut self) {
+        self.counting = true;
+    }
+
+    fn tell_code(&mut self, sink: CodeSink) {
+        self.sink = Some(sink);
     }
 
     fn dropped(&mut self, cache: &mut Cache) {

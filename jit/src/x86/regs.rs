@@ -102,6 +102,10 @@ pub struct Ctx {
     pub result: Option<Ran>,
     /// Instructions that compiled code handed to the interpreter.
     pub handed: u64,
+    /// Those of them that are compiled, and met a case that is not: a miss of the TLB mostly.
+    pub missed: u64,
+    /// Blocks run, and accesses to memory in them, where [`super::block::Source::count`] is set.
+    pub counted: [u64; 2],
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
 }
@@ -137,6 +141,7 @@ field! {
     OPERAND: operand,
     X87_STATE: x87_state,
     IMAGE: image,
+    COUNTED: counted,
 }
 
 /// Offset of a guest register's place in [`Ctx`] from RBP.
