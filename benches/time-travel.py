@@ -9,7 +9,10 @@ Times are wall seconds from a packet of gdb's protocol to its answer, over TCP,
 with the read of all registers that gdb does after a stop; gdb's own time is not
 in them. QEMU keeps one snapshot, at the start, as its manual shows it; what
 does not answer within --limit seconds is reported as that. A busy host makes
-all of it slower; the load average is printed with the table.
+all of it slower; the load average is printed with the table. Searches and
+replays therefore also have CPU seconds, of all threads: these hardly depend on
+what else the host does, and two jobs are faster than one by at most twice the
+ratio of one job's CPU seconds to theirs.
 
 Needs guests/build.sh amd64 and a release build of dejavm. QEMU's column needs
 qemu-system-x86 and qemu-utils (Debian); without them it says so and is empty.
@@ -21,6 +24,7 @@ import os
 import platform
 import random
 import re
+import resource
 import shutil
 import socket
 import statistics
@@ -61,6 +65,17 @@ def show(seconds):
         return seconds
     return f"{seconds * 1000:.2g} ms" if seconds < 0.01 else \
         f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def cpu_of(pid):
+    """CPU seconds that a process has used, all threads."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def both(wall, cpu):
+    return f"{show(wall)} ({cpu:.1f} CPU s)"
 
 
 def median(values):
@@ -180,13 +195,18 @@ def dejavm_part(a, recording, names):
         with Dejavm(a, recording, "--jobs", str(jobs)) as d:
             d.rsp.monitor("seek end")
             d.rsp.ask(f"Z1,{names['panic']:x},1")
+            cpu = cpu_of(d.process.pid)
             reply, seconds = timed(lambda: d.rsp.go("bc", a.limit))
             if "replaylog:begin" not in reply or d.when() != 0:
                 bail(f"a search for what is not there ended with {reply} at step {d.when()}")
             out[f"search, {jobs}"] = seconds
+            out[f"search CPU, {jobs}"] = cpu_of(d.process.pid) - cpu
     say("forwards")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     _, out["forward"] = timed(lambda: subprocess.run([a.dejavm, "replay", recording, "--serial", "none"],
                                                      check=True, capture_output=True))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    out["forward CPU"] = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
     for name in a.functions:
         say(f"reverse-continue to {name}")
         with Dejavm(a, recording) as d:
@@ -314,8 +334,9 @@ def table(a, d, q):
 
     places = q.get("places", [])
     stepping = "; ".join(f"{backs(p)} at {p / 1e9:.1f} G" for p in places if backs(p))
-    search = f"{show(d['search, 1'])} with 1 job, {show(d['search, 2'])} with 2 " \
-             f"(x{d['search, 1'] / d['search, 2']:.2f})"
+    one, two = (both(d[f"search, {n}"], d[f"search CPU, {n}"]) for n in (1, 2))
+    faster = f"{d['search, 1'] / d['search, 2']:.2f}"
+    most = 2 * d["search CPU, 1"] / d["search CPU, 2"]
     rows = [
         "| operation | DejaVM | QEMU |", "|---|---:|---:|",
         line("reverse-stepi, repeated, at the end: median", show(median(d["repeated"])), stepping),
@@ -325,8 +346,10 @@ def table(a, d, q):
              show(q.get(f"forward {places[-1]}")) if places else ""),
         line("last writer of a kernel variable, monitor", spread(d["last, monitor"])),
         line("last writer of a kernel variable, command", spread(d["last, command"])),
-        line("reverse-continue from the end, nothing to hit", search),
-        line("replay forwards, for comparison", show(d["forward"])),
+        line("reverse-continue from the end, nothing to hit, 1 job", one),
+        line("the same with 2 jobs", two),
+        line("2 jobs to 1: as measured, and by CPU seconds at most", f"x{faster}, x{most:.2f}"),
+        line("replay forwards, for comparison", both(d["forward"], d["forward CPU"])),
     ]
     for name in a.functions:
         rows.append(line(f"reverse-continue from the end to `{name}`", show(d[f"back to {name}"]),

@@ -8,68 +8,17 @@
 use dejavm::host::clock::Stopwatch;
 use dejavm::host::files;
 use dejavm::machine::build::{self, EngineKind};
-use dejavm::machine::config::{
-    Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
-};
 use dejavm::machine::pc::Pc;
-use dejavm::machine::time::VirtNs;
-use dejavm::replay::Output;
-use dejavm::replay::log::{Header, Recording, Spacing, Writer};
-use dejavm::replay::recorder::{Live, Outside, Recorder};
+use dejavm::replay::log::Recording;
 use dejavm::replay::replayer::Replayer;
 use dejavm::replay::runner::Runner;
 use dejavm::replay::tape::Tape;
 use dejavm::timeline::condition::{Condition, Watched};
+use dejavm::timeline::demo::Demo;
 use dejavm::timeline::search::Searched;
 use dejavm::timeline::{Make, Options, Timeline};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Nobody is outside.
-struct Nobody;
-
-impl Outside for Nobody {
-    fn poll(&mut self) -> Option<Live> {
-        None
-    }
-    fn live(&self) -> bool {
-        false
-    }
-    fn sleep(&mut self, _: VirtNs, ns: Option<u64>) -> u64 {
-        ns.unwrap_or(0)
-    }
-    fn host_clock(&mut self) -> u64 {
-        0
-    }
-    fn output(&mut self, _: &Output) {}
-}
-
-fn demo() -> (Arc<Recording>, Make<Pc>) {
-    let bytes = include_bytes!("../guests/demo/demo.elf");
-    let config = MachineConfig {
-        arch: Arch::X86_64,
-        machine: Kind::Pc,
-        cpu: "max".into(),
-        memory: 64 << 20,
-        smp: 1,
-        images: vec![Image::describe(Role::Kernel, "demo", "", bytes)],
-        append: String::new(),
-        shift: DEFAULT_SHIFT,
-        rtc: Rtc { base: RtcBase::Date(0), clock: RtcClock::Host },
-        seed: 5,
-        no_reboot: true,
-    };
-    let (file, args) = ("demo".to_owned(), String::new());
-    let images = Images(vec![LoadedImage { role: Role::Kernel, file, args, bytes: bytes.to_vec() }]);
-    let mut log = Vec::new();
-    let header = Header::new(config.clone(), Spacing { steps: 20, memory: 22, idle: None });
-    let writer = Writer::begin(&mut log, &header).expect("memory can be written to");
-    let machine = build::pc(&config, &images, EngineKind::default()).expect("the demo fits");
-    let mut runner = Runner::new(machine, true, Some(header.checkpoints));
-    Recorder::new(&mut runner, &mut Nobody, Some(writer)).run(1 << 28).expect("memory can be written to");
-    let recording = Recording::read(&log[..]).expect("it was just written");
-    (Arc::new(recording), Arc::new(move || build::pc(&config, &images, EngineKind::default())))
-}
 
 fn opened(path: &str) -> (Arc<Recording>, Make<Pc>) {
     let file = std::fs::File::open(path).unwrap_or_else(|e| panic!("{path}: {e}"));
@@ -108,7 +57,13 @@ fn number(name: &str, default: u64) -> u64 {
 
 fn main() {
     let path = std::env::var("DEJAVM_RECORDING");
-    let (recording, make) = path.map_or_else(|_| demo(), |path| opened(&path));
+    let (recording, make) = path.map_or_else(
+        |_| {
+            let demo = Demo::record("demo", &[], 1 << 28);
+            (demo.recording(), demo.make())
+        },
+        |path| opened(&path),
+    );
     let jobs = number("DEJAVM_JOBS", std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
     let memory = number("DEJAVM_SNAPSHOT_MEMORY", 1024) << 20;
     let options = |jobs: u64| Options { memory, jobs: jobs as usize };

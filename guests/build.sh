@@ -5,6 +5,7 @@
 #   guests/build.sh amd64 i386         only these Linux guests
 #   guests/build.sh bare               only the bare-metal images (demo/, debug/, tests/, cliffs/)
 #   guests/build.sh bench              the workloads of benches/engines.py, on top of amd64
+#   guests/build.sh bench-arm64        those that are not x86's alone, on top of arm64
 #   guests/build.sh --force amd64      build again what is already there
 #   guests/build.sh --check bare       fail if a committed image differs from its sources
 #
@@ -39,7 +40,7 @@ kernel_meta() {
         i386) echo linux-image-686-pae ;;
         arm64) echo linux-image-arm64 ;;
         armhf) echo linux-image-armmp ;;
-        *) die "unknown guest '$1' (amd64, i386, arm64, armhf, bare or bench)" ;;
+        *) die "unknown guest '$1' (amd64, i386, arm64, armhf, bare, bench or bench-arm64)" ;;
     esac
 }
 
@@ -198,6 +199,21 @@ bench() {
     cp "$build/amd64/vmlinuz" "$out/vmlinuz"
     say "bench: initrd.img $(wc -c <"$out/initrd.img") bytes"
 }
+bench_arm64() {
+    local out=$build/bench-arm64 source
+    linux_guest arm64
+    need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+    mkdir -p "$out/bin"
+    for source in "$here"/bench/*.c; do
+        # rep, sse and x87 are about instructions of x86.
+        case ${source##*/} in rep.c | sse.c | x87.c) continue ;; esac
+        aarch64-linux-gnu-gcc -O2 -static -o "$out/bin/$(basename "$source" .c)" "$source" -lm \
+            || die "$source: aarch64-linux-gnu-gcc failed (libc6-dev-arm64-cross has the static library)"
+    done
+    python3 "$here/bench/image.py" "$build/arm64/initrd.img" "$out"
+    cp "$build/arm64/vmlinuz" "$out/vmlinuz"
+    say "bench-arm64: initrd.img $(wc -c <"$out/initrd.img") bytes"
+}
 
 targets=()
 for arg in "$@"; do
@@ -206,7 +222,7 @@ for arg in "$@"; do
         --check) check=1 ;;
         -h | --help) sed -n '2,/^set /{s/^# \{0,1\}//;/^set /d;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
         -*) die "unknown option '$arg'" ;;
-        bare | bench) targets+=("$arg") ;;
+        bare | bench | bench-arm64) targets+=("$arg") ;;
         *) kernel_meta "$arg" >/dev/null; targets+=("$arg") ;;
     esac
 done
@@ -215,6 +231,7 @@ for target in "${targets[@]}"; do
     case $target in
         bare) bare_metal ;;
         bench) bench ;;
+        bench-arm64) bench_arm64 ;;
         *) linux_guest "$target" ;;
     esac
 done

@@ -29,11 +29,37 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// The text that hexadecimal digits stand for.
+fn text(digits: &[u8]) -> String {
+    let digits = std::str::from_utf8(digits).unwrap();
+    let byte = |i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A body without run lengths: `c*n` stands for c and as many more as n is above 29.
+fn expanded(body: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::new();
+    let mut bytes = body.iter();
+    while let Some(&b) = bytes.next() {
+        match (b, out.last().copied()) {
+            (b'*', Some(last)) => {
+                let more = bytes.next().expect("a run has a length") - 29;
+                out.resize(out.len() + usize::from(more), last);
+            }
+            _ => out.push(b),
+        }
+    }
+    out
+}
+
 /// A connection to the stub.
 struct Client {
     stream: UnixStream,
     seen: Vec<u8>,
     nonce: u32,
+    /// What it said for the user before the last stop.
+    said: String,
 }
 
 impl Client {
@@ -49,7 +75,7 @@ impl Client {
             }
         };
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        Self { stream, seen: Vec::new(), nonce: 0 }
+        Self { stream, seen: Vec::new(), nonce: 0, said: String::new() }
     }
 
     /// A client that behaves, without acknowledgements.
@@ -89,7 +115,7 @@ impl Client {
             if let Some(start) = self.seen.iter().position(|&b| b == b'$') {
                 let end = self.seen[start..].iter().position(|&b| b == b'#').map(|n| start + n);
                 if let Some(end) = end.filter(|end| end + 3 <= self.seen.len()) {
-                    let body = self.seen[start + 1..end].to_vec();
+                    let body = expanded(&self.seen[start + 1..end]);
                     self.seen.drain(..end + 3);
                     return body;
                 }
@@ -104,19 +130,34 @@ impl Client {
         self.answer()
     }
 
+    /// Moves and waits for the stop; text for the user is passed over.
+    fn go(&mut self, body: &[u8]) -> Vec<u8> {
+        assert!(self.send(&frame(body)), "the stub closed the connection");
+        self.stop()
+    }
+
+    /// The next stop, or another answer that is no text.
+    fn stop(&mut self) -> Vec<u8> {
+        self.said.clear();
+        loop {
+            let answer = self.answer();
+            if !answer.starts_with(b"O") || answer == b"OK" {
+                return answer;
+            }
+            self.said.push_str(&text(&answer[1..]));
+        }
+    }
+
     /// A monitor command's text.
     fn monitor(&mut self, command: &str) -> String {
         let mut answer = self.ask(format!("qRcmd,{}", hex(command.as_bytes())).as_bytes());
-        let mut text = Vec::new();
+        let mut said = String::new();
         while answer != b"OK" {
             assert!(answer.starts_with(b"O"), "monitor {command}: {}", answer.escape_ascii());
-            let digits = std::str::from_utf8(&answer[1..]).unwrap();
-            text.extend(
-                (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()),
-            );
+            said.push_str(&text(&answer[1..]));
             answer = self.answer();
         }
-        String::from_utf8_lossy(&text).into_owned()
+        said
     }
 
     fn when(&mut self) -> u64 {
@@ -143,7 +184,7 @@ impl Client {
                 return false;
             }
             assert!(begun.elapsed() < PATIENCE, "the stub hangs");
-            if asked.elapsed() > Duration::from_millis(200) {
+            if asked.elapsed() > Duration::from_millis(20) {
                 asked = Instant::now();
                 if !self.send(&[CTRL_C]) {
                     return false;
@@ -324,14 +365,14 @@ fn moments(client: &mut Client) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
     places.iter().rev().map(look).collect()
 }
 
-/// How long, and from which seed.
-fn seeds() -> impl Iterator<Item = u64> {
+/// How long (`few` without a wish), and from which seed.
+fn seeds(few: u64) -> impl Iterator<Item = u64> {
     let number = |name| std::env::var(name).ok().map(|v| v.parse::<u64>().expect(name));
     let (time, first) = (number("DEJAVM_FUZZ"), number("DEJAVM_FUZZ_SEED").unwrap_or(1));
     let begun = Instant::now();
     (first..).take_while(move |n| match time {
         Some(seconds) => begun.elapsed().as_secs() < seconds,
-        None => *n < first + 12,
+        None => *n < first + few,
     })
 }
 
@@ -361,7 +402,7 @@ fn moments_survive_any_packets() {
     let guest = Guest::new("gdb-fuzz-read");
     let mut server = guest.server();
     let before = moments(&mut Client::polite(&server));
-    for seed in seeds() {
+    for seed in seeds(12) {
         let mut client = Client::new(&server);
         let stayed = storm(&mut client, seed, false);
         assert!(server.running(), "seed {seed}: the stub has ended: {}", server.end());
@@ -370,4 +411,182 @@ fn moments_survive_any_packets() {
         let after = moments(&mut Client::polite(&server));
         assert!(before == after, "seed {seed}: a moment is not what it was");
     }
+}
+
+/// Storms with writes, which leave the recording: the stub goes on, and the file is untouched.
+#[test]
+fn writes_branch_whatever_is_sent() {
+    let guest = Guest::new("gdb-fuzz-write");
+    let file = std::fs::read(&guest.recording).unwrap();
+    let before = moments(&mut Client::polite(&guest.server()));
+    for seed in seeds(3) {
+        let mut server = guest.server();
+        let mut client = Client::new(&server);
+        let stayed = storm(&mut client, seed, true);
+        assert!(server.running(), "seed {seed}: the stub has ended: {}", server.end());
+        assert!(stayed, "seed {seed}: the stub closed the connection");
+        drop(client);
+        let mut client = Client::polite(&server);
+        let here = client.when();
+        let stopped = client.go(b"vCont;s:p1.1");
+        assert!(stopped.starts_with(b"T05"), "seed {seed}: {} {}", client.said, stopped.escape_ascii());
+        let end = stopped.windows(9).any(|w| w == b"replaylog");
+        assert_eq!(client.when(), if end { here } else { here + 1 }, "seed {seed}");
+    }
+    assert!(file == std::fs::read(&guest.recording).unwrap(), "a write reached the recording");
+    let after = moments(&mut Client::polite(&guest.server()));
+    assert!(before == after, "the recording's moments are not what they were");
+}
+
+/// Peers that go away in the middle of a packet, of an answer, of a run.
+#[test]
+fn peers_that_go_away() {
+    let guest = Guest::new("gdb-fuzz-gone");
+    let mut server = guest.server();
+    let before = moments(&mut Client::polite(&server));
+    for bytes in [&b""[..], b"$", b"$m1000", b"$g#6", b"+$g#67", b"\x03", b"$c#63", b"$bc#c5", b"$?#3f$?#3f"]
+    {
+        let mut client = Client::new(&server);
+        client.send(bytes);
+        drop(client);
+        assert!(server.running(), "after {}: {}", bytes.escape_ascii(), server.end());
+    }
+    // Much that is no packet at all, and a packet that has no end.
+    let mut client = Client::new(&server);
+    let junk: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    client.send(&junk);
+    drop(client);
+    let mut client = Client::new(&server);
+    client.send(&[&b"$m"[..], &vec![b'0'; 1 << 20]].concat());
+    drop(client);
+    let after = moments(&mut Client::polite(&server));
+    assert!(server.running() && before == after, "{}", server.end());
+}
+
+/// Ctrl-C, and a peer that goes away, while a branch runs in an endless loop.
+#[test]
+fn an_endless_run_is_stopped() {
+    let guest = Guest::new("gdb-fuzz-endless");
+    let server = guest.server();
+    let mut client = Client::polite(&server);
+    client.monitor("seek 100000");
+    // RIP is the first of the registers that a stop reports, number 16 in gdb's order: 16 times 8 bytes on.
+    let registers = client.go(b"g");
+    let digits = std::str::from_utf8(&registers[256..272]).unwrap();
+    let pc = u64::from_str_radix(digits, 16).unwrap().swap_bytes();
+    // JMP to itself, and no interrupts.
+    assert_eq!(client.go(format!("M{pc:x},3:faebfe").as_bytes()), b"OK");
+    for _ in 0..3 {
+        assert!(client.send(&frame(b"vCont;c")));
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(client.send(&[CTRL_C]));
+        let stopped = client.stop();
+        assert!(stopped.starts_with(b"T02"), "{}", stopped.escape_ascii());
+    }
+    assert!(client.send(&frame(b"vCont;c")));
+    std::thread::sleep(Duration::from_millis(50));
+    drop(client);
+    let mut client = Client::polite(&server);
+    let here = client.when();
+    assert!(here > 100_000);
+    assert!(client.go(b"bs").starts_with(b"T05"));
+    assert_eq!(client.when(), here - 1);
+}
+
+/// Packets sent into a run that does not end: Ctrl-C behind them is seen.
+#[test]
+fn chatter_does_not_hide_a_ctrl_c() {
+    let guest = Guest::new("gdb-fuzz-chatter");
+    let server = guest.server();
+    let mut client = Client::polite(&server);
+    client.monitor("seek 100000");
+    let registers = client.go(b"g");
+    let digits = std::str::from_utf8(&registers[256..272]).unwrap();
+    let pc = u64::from_str_radix(digits, 16).unwrap().swap_bytes();
+    assert_eq!(client.go(format!("M{pc:x},3:faebfe").as_bytes()), b"OK");
+    assert!(client.send(&frame(b"vCont;c")));
+    let chatter = frame(b"m0,4").repeat(2000);
+    assert!(client.send(&chatter));
+    assert!(client.send(&[CTRL_C]));
+    let stopped = client.stop();
+    assert!(stopped.starts_with(b"T02"), "{}", stopped.escape_ascii());
+}
+
+/// A peer that goes away in the middle of a search through all of the recording, and one that comes then.
+#[test]
+fn a_search_ends_with_its_peer() {
+    let guest = Guest::new("gdb-fuzz-search");
+    let mut server = guest.server();
+    let mut client = Client::polite(&server);
+    let before = moments(&mut client);
+    for _ in 0..5 {
+        client.monitor("seek end");
+        let end = client.when();
+        assert_eq!(client.go(b"Z1,1,1"), b"OK");
+        assert!(client.send(&frame(b"bc")));
+        drop(client);
+        client = Client::polite(&server);
+        // It went away, or the search was over before.
+        let here = client.when();
+        assert!(here == end || here == 0, "{here}");
+    }
+    assert!(server.running() && before == moments(&mut client), "{}", server.end());
+}
+
+/// 500 breakpoints of both kinds, mapped and not: those that are passed stop the machine, in both directions
+/// alike, and all of them go again.
+#[test]
+fn five_hundred_breakpoints() {
+    let guest = Guest::new("gdb-fuzz-breakpoints");
+    let server = guest.server();
+    let mut client = Client::polite(&server);
+    let places: Vec<u64> = (0..500).map(|i| if i % 5 == 4 { i << 40 } else { 0x10_0000 + i }).collect();
+    // The second time changes nothing.
+    for (i, place) in places.iter().enumerate().chain(places.iter().enumerate()) {
+        assert_eq!(client.ask(format!("Z{},{place:x},1", i % 2).as_bytes()), b"OK", "{place:x}");
+    }
+    let mut forwards = Vec::new();
+    client.monitor("seek 0");
+    for _ in 0..40 {
+        let stopped = client.go(b"c");
+        if stopped.windows(9).any(|w| w == b"replaylog") {
+            break;
+        }
+        forwards.push(client.when());
+    }
+    assert!(forwards.len() > 5 && forwards.is_sorted(), "{forwards:?}");
+    let mut backwards = Vec::new();
+    for _ in 1..forwards.len() {
+        client.go(b"bc");
+        backwards.push(client.when());
+    }
+    backwards.reverse();
+    assert_eq!(forwards[..forwards.len() - 1], backwards);
+    for (i, place) in places.iter().enumerate() {
+        assert_eq!(client.ask(format!("z{},{place:x},1", i % 2).as_bytes()), b"OK", "{place:x}");
+    }
+    client.monitor("seek 0");
+    let stopped = client.go(b"c");
+    assert!(stopped.windows(13).any(|w| w == b"replaylog:end"), "{}", stopped.escape_ascii());
+}
+
+/// Memory that is not there is an error, partly there a short answer; neither moves anything.
+#[test]
+fn unmapped_memory_is_an_error() {
+    let guest = Guest::new("gdb-fuzz-unmapped");
+    let server = guest.server();
+    let mut client = Client::polite(&server);
+    let before = moments(&mut client);
+    client.monitor("seek 200000");
+    let here = client.when();
+    for address in ["800000000000", "ffff000000000000", "ffffffffffffffff", "7ffffffff000"] {
+        for packet in [format!("m{address},8"), format!("M{address},2:1234"), format!("Z2,{address},8")] {
+            let answer = client.go(packet.as_bytes());
+            assert!(answer.starts_with(b"E"), "{packet}: {}", answer.escape_ascii());
+        }
+        assert_eq!(client.ask(format!("Z0,{address},1").as_bytes()), b"OK", "a breakpoint may come early");
+        assert_eq!(client.ask(format!("z0,{address},1").as_bytes()), b"OK");
+    }
+    assert_eq!(client.when(), here);
+    assert!(before == moments(&mut client), "a moment is not what it was");
 }

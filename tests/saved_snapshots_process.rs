@@ -92,6 +92,15 @@ fn index_and_save_every() {
     for jobs in ["1", "2", "3"] {
         assert_eq!(expect(0, &["verify", &saving, "--jobs", jobs]).0, serial);
     }
+    // Where nothing is shown a replay to a step begins at a saved snapshot, and says the same.
+    for to in ["0", "10000000", "40000001", "50000000", "99999999999"] {
+        let to = |file: &String| {
+            let (out, err) = expect(0, &["replay", file, "--serial", "none", "--to", to]);
+            assert_eq!(out, "");
+            err.replace(file, "FILE")
+        };
+        assert_eq!(to(&plain), to(&saving));
+    }
     // Nothing is saved where the guest ended its run.
     let (ends, there) = (dir.file("ends"), dir.file("there"));
     expect(0, &toy(&["--append", "quit=8388608", "-o", &ends, "--save-every", "4M"]));

@@ -25,6 +25,8 @@ use dejavm_interp::probe::Vectors;
 use std::path::Path;
 use std::sync::Arc;
 
+const ENGINES: [EngineKind; 2] = [EngineKind::Jit, EngineKind::Interp];
+
 /// A recording and how to make its machine.
 struct Case<B: Board> {
     recording: Arc<Recording>,
@@ -63,7 +65,7 @@ fn toy(append: &str, seed: u64) -> Case<Toy> {
     Case { recording, make: Arc::new(move || Toy::build(&config, &Images::default())) }
 }
 
-fn demo(smp: usize, seed: u64) -> Case<Pc> {
+fn demo(smp: usize, seed: u64, engine: EngineKind) -> Case<Pc> {
     let bytes = include_bytes!("../guests/demo/demo.elf");
     let config = MachineConfig {
         machine: Kind::Pc,
@@ -79,15 +81,12 @@ fn demo(smp: usize, seed: u64) -> Case<Pc> {
     let mut log = Vec::new();
     let header = Header::new(config.clone(), SPACING);
     let writer = Writer::begin(&mut log, &header).unwrap();
-    let mut runner = Runner::new(
-        build::pc(&config, &images, EngineKind::default()).unwrap(),
-        false,
-        Some(header.checkpoints),
-    );
+    let mut runner =
+        Runner::new(build::pc(&config, &images, engine).unwrap(), false, Some(header.checkpoints));
     let mut script = Script { rate: 3, ..Script::new(seed, true, 60) };
     Recorder::new(&mut runner, &mut script, Some(writer)).run(1_000_000).unwrap();
     let recording = Arc::new(Recording::read(&log[..]).unwrap());
-    Case { recording, make: Arc::new(move || build::pc(&config, &images, EngineKind::default())) }
+    Case { recording, make: Arc::new(move || build::pc(&config, &images, engine)) }
 }
 
 /// A digest of the whole machine.
@@ -96,17 +95,21 @@ fn whole<B: Board>(t: &mut Timeline<B>) -> (u64, u64) {
     (digest::of_state(&machine.state), xxhash_rust::xxh3::xxh3_64(machine.mem.bytes()))
 }
 
-/// Thousands of seeks and steps, snapshots planted and thinned on the way.
-fn walk<B: Board>(case: &Case<B>, seed: u64, n: usize, rounds: usize, budgets: &[u64]) {
-    let mut random = Random(seed);
-    let moments = case.moments(&mut random, n);
+/// The state of some moments, as one run from the beginning passes them.
+fn passed<B: Board>(case: &Case<B>, seed: u64, n: usize) -> Vec<(u64, (u64, u64))> {
     let mut straight = case.timeline(1 << 30, 1);
-    let mut expected = Vec::new();
-    for &m in &moments {
+    let moments = case.moments(&mut Random(seed), n);
+    let mut at = |m| {
         assert_eq!(straight.seek(m, &mut ()).unwrap(), Why::Reached);
-        expected.push((m, whole(&mut straight)));
-    }
-    drop(straight);
+        (m, whole(&mut straight))
+    };
+    moments.into_iter().map(&mut at).collect()
+}
+
+/// Seeks and steps in thousands, snapshots planted and thinned on the way: each moment is what `expected`
+/// says, whichever engine that is from.
+fn walk<B: Board>(case: &Case<B>, expected: &[(u64, (u64, u64))], seed: u64, rounds: usize, budgets: &[u64]) {
+    let mut random = Random(!seed);
     for &memory in budgets {
         let mut t = case.timeline(memory, 1);
         for round in 0..rounds {
@@ -236,7 +239,8 @@ fn toy_walks() {
         (3, "busy=300 period=1000"),
         (4, "busy=5000 period=100000 clock"),
     ] {
-        walk(&toy(append, seed), seed, 40, 120, &[1 << 30, 200_000, 0]);
+        let case = toy(append, seed);
+        walk(&case, &passed(&case, seed, 40), seed, 120, &[1 << 30, 200_000, 0]);
     }
 }
 
@@ -266,14 +270,17 @@ fn toy_searches() {
 #[test]
 fn demo_walks() {
     for smp in [1, 2] {
-        walk(&demo(smp, 7), 9, 12, 60, &[1 << 30, 1 << 20]);
+        let [jit, interp] = ENGINES.map(|engine| demo(smp, 7, engine));
+        let expected = passed(&interp, 9, 12);
+        walk(&jit, &expected, 9, 60, &[1 << 30, 1 << 20]);
+        walk(&interp, &expected, 10, 20, &[1 << 20]);
     }
 }
 
 #[test]
 fn demo_searches() {
     for smp in [1, 2] {
-        let case = demo(smp, 8);
+        let case = demo(smp, 8, EngineKind::default());
         let end = case.recording.last().icount;
         let mut t = case.timeline(1 << 30, 1);
         let mut conditions = vec![
@@ -321,11 +328,18 @@ fn linux_walks_and_searches() {
         let config = recording.header.machine.clone();
         let images = files::find(&config, &recording.images, &file, None).unwrap();
         std::fs::remove_file(&file).unwrap();
-        let case = Case {
-            recording: Arc::new(recording),
-            make: Arc::new(move || build::pc(&config, &images, EngineKind::default())),
-        };
-        walk(&case, 21, 12, 2000, &[1 << 30, 64 << 20]);
+        let (recording, images) = (Arc::new(recording), Arc::new(images));
+        let [case, interp] = ENGINES.map(|engine| {
+            let (config, images) = (config.clone(), images.clone());
+            let make: Make<Pc> = Arc::new(move || build::pc(&config, &images, engine));
+            Case { recording: recording.clone(), make }
+        });
+        let expected = passed(&case, 21, 12);
+        say(name, "walks");
+        walk(&case, &expected, 21, 500, &[1 << 30, 64 << 20]);
+        say(name, "walks, interpreted");
+        walk(&interp, &expected, 22, 100, &[1 << 30]);
+        say(name, "searches");
         let mut exceptions = Vectors::default();
         exceptions.insert(14);
         let conditions = [
@@ -335,6 +349,11 @@ fn linux_walks_and_searches() {
             Condition { exceptions, ..Condition::default() },
             Condition { ports: vec![(0x70, 0x71)], ..Condition::default() },
         ];
-        searches(&case, &conditions, 22, 3);
+        searches(&case, &conditions, 22, 1);
     }
+}
+
+/// How far a long test is.
+fn say(guest: &str, what: &str) {
+    eprintln!("timeline: {guest}: {what}");
 }

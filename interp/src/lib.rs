@@ -7,12 +7,14 @@
 
 pub mod aarch64;
 pub mod cache;
+mod crypto;
 pub mod driver;
 pub mod engine;
 pub mod exec;
 pub mod guest;
 pub mod inspect;
 pub mod mem;
+pub mod pack;
 pub mod probe;
 pub mod softfloat;
 pub mod tlb;

@@ -163,6 +163,10 @@ impl Memory {
         let len =
             usize::try_from(size.next_multiple_of(PAGE_SIZE)).map_err(|e| map(std::io::Error::other(e)))?;
         let bytes = memmap2::MmapOptions::new().len(len.max(1)).no_reserve_swap().map_anon().map_err(map)?;
+        // Fewer page faults when a snapshot is restored, and fewer misses of the host's TLB. A host that
+        // has none does without.
+        #[cfg(target_os = "linux")]
+        let _ = bytes.advise(memmap2::Advice::HugePage);
         Ok(Self {
             attrs: vec![attr::CLEAN; len >> PAGE_SHIFT],
             bytes,
@@ -445,6 +449,10 @@ impl Memory {
     /// is dropped, watches are not told. Snapshots' account must be empty, and stays so.
     pub fn restore_frame(&mut self, frame: u32, bytes: &[u8; PAGE_SIZE as usize]) {
         let offset = u64::from(frame) << PAGE_SHIFT;
+        let at = offset as usize;
+        if self.bytes[at..at + PAGE_SIZE as usize] == *bytes {
+            return;
+        }
         let attrs = self.attrs[frame as usize];
         let all = Hit { offset, len: PAGE_SIZE as u32 };
         if attrs & attr::CODE != 0 {
@@ -457,7 +465,6 @@ impl Memory {
         if let Some(word) = digest.get_mut(frame as usize / 64) {
             *word |= 1 << (frame % 64);
         }
-        let at = offset as usize;
         self.bytes[at..at + PAGE_SIZE as usize].copy_from_slice(bytes);
     }
 

@@ -22,15 +22,23 @@ const BASE: usize = 0x10_0000;
 const RIP: u64 = 0x40_1000;
 
 /// The code that all blocks share, at addresses of its own.
-const SHARED: Shared =
-    Shared { enter: 0x1000, run_op: 0x2000, exit: 0x3000, indirect: 0x4000, load_sse: 0x5000 };
-const NAMES: [(u64, &str); 6] = [
+const SHARED: Shared = Shared {
+    enter: 0x1000,
+    run_op: 0x2000,
+    exit: 0x3000,
+    indirect: 0x4000,
+    renew: 0x7000,
+    load_sse: 0x5000,
+    load_x87: 0x6000,
+};
+const NAMES: [(u64, &str); 7] = [
     (0x1000, "enter"),
     (0x2000, "run_op"),
     (0x3000, "exit"),
     (0x4000, "indirect"),
     (0x5000, "load_sse"),
     (0x6000, "load_x87"),
+    (0x7000, "renew"),
 ];
 
 /// Names of what host code jumps to.
@@ -85,8 +93,18 @@ fn case(bits: u32, bytes: &[u8]) -> String {
         bytes: bytes.len() as u32,
         second: u64::MAX,
     };
-    let source =
-        Source { block: &decoded, ops: &ops, bytes, rip: RIP, long: bits == 64, model, most: usize::MAX };
+    let source = Source {
+        block: &decoded,
+        ops: &ops,
+        bytes,
+        rip: RIP,
+        long: bits == 64,
+        model,
+        sse: true,
+        x87: true,
+        most: usize::MAX,
+        count: false,
+    };
     let code = block::compile(&source, SHARED, BASE, 0, 0, 0).expect("it compiles");
     let mut text = String::new();
     let hex: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();

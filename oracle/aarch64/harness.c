@@ -8,7 +8,7 @@ typedef unsigned long u64;
 typedef unsigned int u32;
 typedef unsigned char u8;
 
-#define CODE 0x10000000ul
+#define CODE 0x13590000ul
 #define CODE_SIZE 0x10000ul
 #define ENTRY (CODE + CODE_SIZE / 2)
 #define DATA 0x20001000ul

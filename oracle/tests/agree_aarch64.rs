@@ -1,18 +1,21 @@
 //! The interpreter agrees with qemu-aarch64 on random user-level instructions.
 
-use dejavm_oracle::aarch64::case::{case, table};
+use dejavm_interp::aarch64::decode::rows;
+use dejavm_oracle::aarch64::case::{case, excluded, table};
 use dejavm_oracle::aarch64::known::excused;
 use dejavm_oracle::aarch64::peer::{self, Peer};
 use dejavm_oracle::aarch64::subject::Subject;
 use std::collections::BTreeMap;
 
+const SIGTRAP: u64 = 5;
 const SEED: u64 = 20_261_124;
-/// Cases whose answers fit a pipe.
-const BATCH: u64 = 32;
 
 #[test]
 fn interpreter_agrees_with_qemu() {
-    let cases: u64 = std::env::var("DEJAVM_CASES").ok().and_then(|v| v.parse().ok()).unwrap_or(100_000);
+    let cases: u64 = std::env::var("DEJAVM_CASES")
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or_else(|| if std::env::var_os("CI").is_some() { 1_000_000 } else { 200_000 });
     let folder = std::env::temp_dir().join(format!("dejavm-a64-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let started = peer::build(&folder).and_then(|harness| Peer::start(&harness));
@@ -26,11 +29,18 @@ fn interpreter_agrees_with_qemu() {
     };
     let mut subject = Subject::new().unwrap();
     let table = table();
-    let mut reached: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
+    let mut reached: BTreeMap<&str, [u64; 5]> = BTreeMap::new();
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     let mut examples = Vec::new();
-    for first in (0..cases).step_by(BATCH as usize) {
-        let batch: Vec<_> = (first..cases.min(first + BATCH)).map(|n| case(&table, SEED, n)).collect();
-        let answers = peer.run(&batch).expect("the harness lives");
+    let batch = |first: u64| -> Vec<_> {
+        (first..cases.min(first + Peer::BATCH)).map(|n| case(&table, SEED, n)).collect()
+    };
+    let mut ahead = batch(0);
+    peer.send(&ahead).expect("the harness lives");
+    for first in (0..cases).step_by(Peer::BATCH as usize) {
+        let batch = std::mem::replace(&mut ahead, batch(first + Peer::BATCH));
+        peer.send(&ahead).expect("the harness lives");
+        let answers = peer.receive(batch.len()).expect("the harness lives");
         for (i, (case, theirs)) in batch.iter().zip(&answers).enumerate() {
             let counts = reached.entry(case.row).or_default();
             let Ok(ours) = subject.run(case) else {
@@ -38,11 +48,13 @@ fn interpreter_agrees_with_qemu() {
                 continue;
             };
             counts[0] += 1;
+            counts[4] += u64::from(ours.signal == SIGTRAP);
             if ours == *theirs {
                 continue;
             }
-            if excused(case, theirs, &ours).is_some() {
+            if let Some(reason) = excused(case, theirs, &ours) {
                 counts[3] += 1;
+                *reasons.entry(reason).or_default() += 1;
                 continue;
             }
             counts[1] += 1;
@@ -62,12 +74,28 @@ fn interpreter_agrees_with_qemu() {
         }
     }
     let _ = std::fs::remove_dir_all(&folder);
-    let failed: u64 = reached.values().map(|c| c[1]).sum();
-    let run: u64 = reached.values().map(|c| c[0]).sum();
-    let excused: u64 = reached.values().map(|c| c[3]).sum();
-    eprintln!("{run} cases, {} rows of {}, {excused} excused", reached.len(), table.len());
-    for (row, [_, _, n, _]) in reached.iter().filter(|r| r.1[2] > 0) {
-        eprintln!("not implemented: {row}: {n}");
+    let sum = |i: usize| reached.values().map(|c| c[i]).sum::<u64>();
+    let never: Vec<_> =
+        table.iter().map(|r| r.name).filter(|name| reached.get(name).is_none_or(|c| c[4] == 0)).collect();
+    eprintln!(
+        "{} cases, {} of {} rows completed, {} excused",
+        sum(0),
+        table.len() - never.len(),
+        table.len(),
+        sum(3)
+    );
+    eprintln!("never completed: {never:?}");
+    for (reason, n) in &reasons {
+        eprintln!("excused: {reason}: {n}");
     }
-    assert_eq!(failed, 0, "{}", examples.join("\n"));
+    for row in rows() {
+        if let Some(reason) = excluded(row.name) {
+            eprintln!("no cases: {}: {reason}", row.name);
+        }
+    }
+    for (row, counts) in reached.iter().filter(|r| r.1[2] > 0) {
+        eprintln!("not implemented: {row}: {}", counts[2]);
+    }
+    assert_eq!(sum(1), 0, "{}", examples.join("\n"));
+    assert!(cases < 100_000 || never.is_empty(), "rows that no case completed: {never:?}");
 }

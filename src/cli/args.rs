@@ -199,7 +199,8 @@ pub struct InputArgs {
 pub struct ReplayArgs {
     #[command(flatten)]
     pub input: InputArgs,
-    /// Stop at this step, or at the end; a debugger begins there, and at the start if not told
+    /// Stop at this step, or at the end; a debugger begins there, and at the start if not told.
+    /// Where no output is shown (--serial none) the way there begins at a saved snapshot
     #[arg(long, value_name = "ICOUNT|end")]
     pub to: Option<String>,
     /// Where the first serial port's output goes: stdio, none, file:PATH

@@ -157,7 +157,7 @@ impl Session<'_> {
         // Under other semantics the whole beginning has to be seen to hold.
         if recording.header.semantics == SEMANTICS {
             let warning;
-            (saved, warning) = saved::load(recording, &tape, format, &power_on.pages);
+            (saved, warning) = saved::load(recording, &tape, format, &power_on);
             warning.iter().for_each(|text| warn(text));
         }
         let last = recording.last().icount;

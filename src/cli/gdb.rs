@@ -8,7 +8,7 @@ use crate::debug::gdb::{Left, serve};
 use crate::debug::monitor::Monitor;
 use crate::debug::symbols::Symbols;
 use crate::host::files::{self, plain};
-use crate::host::socket::{Address, Listener};
+use crate::host::socket::Listener;
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::machine::config::Arch;
@@ -21,7 +21,7 @@ pub fn replay(a: &ReplayArgs, addr: &str, start: u64) -> Done {
     let engine = options::engine(a.input.engine.as_deref())?;
     let options = options::timeline(&a.time)?;
     let symbols = options::symbols(&a.time)?;
-    let listener = listen(addr)?;
+    let listener = super::listen("--gdb", addr)?;
     let recording = open(&a.input.file)?;
     let name = a.input.file.display().to_string();
     let config = recording.header.machine.clone();
@@ -29,12 +29,6 @@ pub fn replay(a: &ReplayArgs, addr: &str, start: u64) -> Done {
         .map_err(|e| format!("{name}: {e}"))?;
     let session = Session { recording: Arc::new(recording), options, symbols, listener, start, name: &name };
     with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
-}
-
-/// Listens where the user wants.
-pub fn listen(addr: &str) -> Result<Listener, String> {
-    let address: Address = addr.parse().map_err(|e| format!("--gdb {addr}: {e}"))?;
-    Listener::bind(&address).map_err(|e| format!("--gdb {addr}: {}", plain(&e)))
 }
 
 /// Says where a debugger is waited for, and serves it.

@@ -86,7 +86,7 @@ impl Visit for Session<'_> {
         possible(&faults, &machine)?;
         let stats = Stats::start(&a.stats, &mut machine)?;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
-        let listener = a.later.gdb.as_deref().map(super::gdb::listen).transpose()?;
+        let listener = a.later.gdb.as_deref().map(|addr| super::listen("--gdb", addr)).transpose()?;
         let date = match (config.rtc.base, config.rtc.clock) {
             (RtcBase::Date(date), RtcClock::Host) => Some(date),
             _ => None,

@@ -21,7 +21,8 @@ mod replay;
 mod stats;
 mod verify;
 
-use crate::host::files::open;
+use crate::host::files::{open, plain};
+use crate::host::socket::{Address, Listener};
 use args::{Cli, Command};
 use clap::Parser;
 use std::process::ExitCode;
@@ -53,6 +54,12 @@ pub fn main() -> ExitCode {
         Command::Demo => demo::demo(),
     };
     done.map_or_else(|text| fail(&text), ExitCode::from)
+}
+
+/// Listens where the user wants; `option` is the option that says so.
+fn listen(option: &str, addr: &str) -> Result<Listener, String> {
+    let address: Address = addr.parse().map_err(|e| format!("{option} {addr}: {e}"))?;
+    Listener::bind(&address).map_err(|e| format!("{option} {addr}: {}", plain(&e)))
 }
 
 fn fail(text: &str) -> ExitCode {

@@ -7,8 +7,9 @@ use super::{Done, open, options};
 use crate::debug::monitor::Monitor;
 use crate::debug::symbols::Symbols;
 use crate::host::files;
-use crate::host::listen::{Address, Listener, lines};
+use crate::host::lines::lines;
 use crate::host::signals::Stop;
+use crate::host::socket::Listener;
 use crate::machine::Machine;
 use crate::machine::board::Board;
 use crate::replay::log::Recording;
@@ -23,22 +24,15 @@ const PROMPT: &str = "(dejavm) ";
 pub fn serve(a: &ReplayArgs, addr: &str, start: u64) -> Done {
     let engine = options::engine(a.input.engine.as_deref())?;
     let options = options::timeline(&a.time)?;
-    let address = match addr {
-        "stdio" => None,
-        _ => Some(
-            Address::parse(addr)
-                .ok_or_else(|| format!("--monitor {addr}: neither stdio, PORT, HOST:PORT nor unix:PATH"))?,
-        ),
-    };
     let symbols = options::symbols(&a.time)?;
     let recording = open(&a.input.file)?;
     let name = a.input.file.display().to_string();
     let config = recording.header.machine.clone();
     let images = files::find(&config, &recording.images, &a.input.file, a.input.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
-    let listener = match &address {
-        Some(address) => Some(Listener::bind(address).map_err(|e| format!("--monitor {addr}: {e}"))?),
-        None => None,
+    let listener = match addr {
+        "stdio" => None,
+        _ => Some(super::listen("--monitor", addr)?),
     };
     let recording = Arc::new(recording);
     let session = Session { recording, options, symbols, listener, start, name: &name };
@@ -81,10 +75,12 @@ impl Visit for Session<'_> {
                 return talk(&mut monitor, &mut timeline, &stop, bar, &input, &mut std::io::stdout())
                     .map(|_| ());
             };
-            eprintln!("dejavm: monitor at {}", listener.name());
+            eprintln!("dejavm: monitor at {}", listener.address());
             loop {
                 stop.working(false);
-                let Ok((read, mut write)) = listener.accept() else { continue };
+                let Ok((read, mut write)) = listener.accept().and_then(|s| Ok((s.try_clone()?, s))) else {
+                    continue;
+                };
                 let input = lines(read, stop.clone());
                 let ended = talk(&mut monitor, &mut timeline, &stop, false, &input, &mut write)?;
                 if matches!(ended, Ended::Quit) {

@@ -2,10 +2,11 @@
 
 use super::args::{InputArgs, ReplayArgs};
 use super::machines::{Make, Visit, with_machine};
-use super::progress::progress_bar;
+use super::progress::{Watched, progress_bar};
 use super::stats::{Stats, StatsArgs};
 use super::{Done, monitor, open, options};
 use crate::host::files;
+use crate::host::signals::Stop;
 use crate::host::sink::Sinks;
 use crate::machine::Machine;
 use crate::machine::board::Board;
@@ -15,6 +16,7 @@ use crate::replay::replayer::{Outcome, Replayer, Watcher};
 use crate::replay::runner::Runner;
 use crate::replay::tape::Tape;
 use crate::replay::{Moment, Output};
+use crate::timeline::{Error, Options, Timeline};
 use indicatif::ProgressBar;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -26,6 +28,11 @@ pub fn replay(a: &ReplayArgs) -> Done {
         None | Some("end") => None,
         Some(n) => Some(n.parse().map_err(|_| format!("--to {n}: neither a step nor 'end'"))?),
     };
+    if a.later.gdb.is_some() && a.later.monitor.is_some() {
+        let text =
+            "--gdb and --monitor exclude each other: gdb has the monitor's commands as 'monitor COMMAND'";
+        return Err(text.to_owned());
+    }
     if let Some(addr) = &a.later.gdb {
         let start = if a.to.is_none() { 0 } else { to.unwrap_or(u64::MAX) };
         return super::gdb::replay(a, addr, start);
@@ -40,20 +47,21 @@ pub fn replay(a: &ReplayArgs) -> Done {
     again(&a.input, to, sinks, bar, false)
 }
 
-/// Replays from the start.
+/// Replays from the start; from a saved snapshot if only where it ends is to be seen.
 pub fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bool) -> Done {
     let engine = options::engine(a.engine.as_deref())?;
     let recording = open(&a.file)?;
-    let config = &recording.header.machine;
+    let config = recording.header.machine.clone();
     let name = a.file.display().to_string();
-    let images = files::find(config, &recording.images, &a.file, a.images.as_deref())
+    let images = files::find(&config, &recording.images, &a.file, a.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
-    let session = Session { recording: &recording, to, sinks, bar, stats: &a.stats, report, name: &name };
-    with_machine(config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
+    let recording = Arc::new(recording);
+    let session = Session { recording, to, sinks, bar, stats: &a.stats, report, name: &name };
+    with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
 }
 
 struct Session<'a> {
-    recording: &'a Recording,
+    recording: Arc<Recording>,
     to: Option<u64>,
     sinks: Sinks,
     bar: bool,
@@ -86,9 +94,17 @@ impl Watcher for Shown {
 impl Visit for Session<'_> {
     type Out = Done;
 
-    fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
+    fn visit<B: Board>(self, mut machine: Machine<B>, make: Make<B>) -> Done {
         let Self { recording, to, sinks, bar, stats, report, name } = self;
+        if let Some(to) = to
+            && sinks.silent()
+            && !(stats.stats || stats.perf_map.is_some() || report || recording.saved.is_empty())
+        {
+            drop(machine);
+            return jump(recording, make, to, bar, name);
+        }
         let stats = Stats::start(stats, &mut machine)?;
+        let recording = &*recording;
         let header = &recording.header;
         let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
         let last = recording.last();
@@ -122,6 +138,34 @@ impl Visit for Session<'_> {
         }
         Ok(0)
     }
+}
+
+/// Goes to a step by the last saved snapshot before it.
+fn jump<B: Board>(recording: Arc<Recording>, make: Make<B>, to: u64, bar: bool, name: &str) -> Done {
+    let failed = |e: Error| format!("{name}: {e}");
+    let stop = Stop::on_signals().map_err(|e| format!("signals: {}", files::plain(&e)))?;
+    stop.working(true);
+    let mut control = Watched::new(stop, bar);
+    let options = Options { jobs: 1, ..Options::default() };
+    let mut timeline = Timeline::new(recording.clone(), make, options).map_err(failed)?;
+    let reached = timeline.seek(to, &mut control);
+    control.clear();
+    match reached {
+        Err(Error::Diverged(d)) => {
+            println_error(&format!("{name}: {d}{}", semantics_note(recording.header.semantics)));
+            return Ok(1);
+        }
+        Err(e) => return Err(failed(e)),
+        Ok(_) => {}
+    }
+    match timeline.icount() {
+        at if at < to && timeline.end() == at => {
+            say_cut(name, &recording, at);
+            eprintln!("dejavm: {name} ends at step {at}");
+        }
+        at => eprintln!("dejavm: at step {at}"),
+    }
+    Ok(0)
 }
 
 /// Says why a recording has no end.

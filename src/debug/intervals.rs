@@ -63,7 +63,7 @@ pub fn find<B: Board>(
     let format = format_of(&first.look().state);
     first.run(0, &mut ())?;
     let power_on = first.snapshot();
-    let (saved, _) = saved::load(recording, &tape, format, &power_on.pages);
+    let (saved, _) = saved::load(recording, &tape, format, &power_on);
     drop(first);
     let last = recording.last().icount;
     let to = window.to.unwrap_or(last).min(last);

@@ -249,3 +249,90 @@ fn debug() {
 fn fw_cfg() {
     check(super::fw_cfg::FwCfg::new(1 << 20, 2), &[0x510, 0x511, 0x514, 0x515, 0x51b]);
 }
+
+#[test]
+fn fw_cfg_mmio() {
+    let mut fw_cfg = super::fw_cfg::FwCfg::new(1 << 20, 2);
+    assert!(fw_cfg.add_file("etc/file", b"something to read"));
+    check(super::fw_cfg::FwCfgMmio(fw_cfg), &[0, 0, 8, 8, 16, 20, 4, 23]);
+}
+
+#[test]
+fn gicv2() {
+    use super::gicv2::{GicV2, spec};
+    for cpus in [1, 3] {
+        let distributor = [0, 4, 8, 0xf00, 0xf00, 0xf10, 0xf24, 0xfe0, 0xff0, 0xc04, 0xc08, 0xfff];
+        let arrays = [0x80, 0x100, 0x180, 0x200, 0x280, 0x300, 0x380, 0x400, 0x800];
+        let arrays = arrays.iter().flat_map(|&a| [a, a + 4, a + 0x20, a + 0x23]);
+        let interface = (0..12).map(|n| n * 4).chain([0xd0, 0xe0, 0xfc, 0x1000]);
+        let one: Vec<u64> =
+            distributor.into_iter().chain(arrays).chain(interface.map(|at| spec::INTERFACE + at)).collect();
+        let addrs: Vec<u64> = (0..4).flat_map(|v| one.iter().map(move |a| a + v * spec::VIEW)).collect();
+        check(GicV2::new(cpus), &addrs);
+    }
+}
+
+#[test]
+fn gicv2m() {
+    check(super::gicv2m::GicV2m::default(), &[8, 0x40, 0x40, 0xfcc]);
+}
+
+#[test]
+fn gicv3() {
+    use super::gicv3::{GicV3, spec};
+    use dejavm_interp::aarch64::sysreg::encoding;
+    let distributor = [0, 4, 8, 0x84, 0x104, 0x108, 0x204, 0x284, 0x304, 0x384, 0x420, 0xc08, 0x6100, 0x6104];
+    let redistributor =
+        [0, 4, 8, 12, 0x14, 0x14, 0xffe0, 0x10080, 0x10100, 0x10200, 0x10280, 0x10400, 0x10c04];
+    let registers = (8..13).flat_map(|crm| (0..8).map(move |op2| encoding(3, 0, 12, crm, op2)));
+    let registers = registers.chain([encoding(3, 0, 4, 6, 0), encoding(3, 4, 12, 9, 5), 0x1234]);
+    let system = registers.flat_map(|r| (0..3).map(move |cpu| spec::SYSTEM + (cpu << 16) + u64::from(r)));
+    let redistributors =
+        (0..3).flat_map(|cpu| redistributor.map(|at| spec::REDISTRIBUTORS + cpu * spec::REDISTRIBUTOR + at));
+    let addrs: Vec<u64> = distributor.into_iter().chain(redistributors).chain(system).collect();
+    check(GicV3::new([0, 1].into_iter()), &addrs);
+}
+
+#[test]
+fn generic_timer() {
+    use super::generic_timer::GenericTimer;
+    use dejavm_interp::aarch64::sysreg::encoding;
+    let addrs = [(3, 0), (3, 2), (3, 3), (4, 0), (4, 1), (4, 2), (7, 2)];
+    let addrs: Vec<u64> = addrs
+        .iter()
+        .flat_map(|&(op1, crm)| (0..4).map(move |op2| encoding(3, op1, 14, crm, op2).into()))
+        .collect();
+    check(GenericTimer::new([30, 27, 26, 29].map(Line), TimerId(0)), &addrs);
+}
+
+#[test]
+fn pl011() {
+    check(super::pl011::Pl011::new(0, Line(33), TimerId(0)), &span(0, 0x4c));
+}
+
+#[test]
+fn pl031() {
+    use super::pl031::Pl031;
+    use super::rtc::RtcBase;
+    let addrs: Vec<u64> = (0..8).map(|n| n * 4).chain([0xfe0, 0xfff, 3]).collect();
+    check(Pl031::new(RtcBase::Host, Line(34), TimerId(0)), &addrs);
+    check(Pl031::new(RtcBase::Fixed(1_000_000_000), Line(34), TimerId(0)), &addrs);
+}
+
+#[test]
+fn pl061() {
+    let addrs: Vec<u64> = (0x100..0x109).map(|n| n * 4).chain([0, 0x20, 0x3fc, 0xfe0, 0x401]).collect();
+    check(super::pl061::Pl061::new(Line(39), TimerId(0)), &addrs);
+}
+
+#[test]
+fn virtio_mmio() {
+    check(super::virtio_mmio::EmptySlot::default(), &span(0, 16));
+}
+
+#[test]
+fn flash() {
+    // Its bytes are the last quarter of the bench's memory.
+    let addrs = [0, 4, 0x40, 0x54, 0x5555, 0x2_0000, 0x3_fffc, 0x3_ffff, 0x4_0000, 0x9_0000];
+    check(super::flash::Flash::new(0xc_0000, 0x4_0000), &addrs);
+}

@@ -5,7 +5,7 @@
 pub mod clock;
 pub mod console;
 pub mod files;
-pub mod listen;
+pub mod lines;
 pub mod live;
 pub mod perf;
 pub mod signals;

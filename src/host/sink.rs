@@ -47,6 +47,11 @@ impl Sinks {
         Self { serial, debug, serial_bytes: Vec::new(), debug_bytes: Vec::new() }
     }
 
+    /// True when all of it goes nowhere.
+    pub fn silent(&self) -> bool {
+        matches!((&self.serial, &self.debug), (Sink::None, Sink::None))
+    }
+
     /// Takes an output.
     pub fn put(&mut self, output: &Output) {
         match output {

@@ -1,8 +1,8 @@
-//! Sockets that a debugger connects to.
+//! Sockets that debuggers and monitors connect to.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use std::io::{Error, ErrorKind, Result};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -84,6 +84,16 @@ impl Listener {
         }
     }
 
+    /// The address as [`Address::from_str`] takes it.
+    ///
+    /// [`Address::from_str`]: std::str::FromStr::from_str
+    pub fn address(&self) -> String {
+        match self {
+            Self::Tcp(_) => self.name(),
+            Self::Unix(..) => format!("unix:{}", self.name()),
+        }
+    }
+
     /// The address as gdb's `target remote` takes it.
     pub fn name(&self) -> String {
         match self {
@@ -97,6 +107,20 @@ impl Listener {
         match self {
             Self::Tcp(listener) => ready(listener, wait),
             Self::Unix(listener, _) => ready(listener, wait),
+        }
+    }
+
+    /// The next peer; waits for it.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub fn accept(&self) -> Result<Stream> {
+        loop {
+            if self.ready(PATIENCE)
+                && let Some(stream) = self.poll()?
+            {
+                return Ok(stream);
+            }
         }
     }
 
@@ -171,6 +195,14 @@ impl Stream {
         Ok(Self(stream.into()))
     }
 
+    /// The same connection once more, for another thread.
+    ///
+    /// # Errors
+    /// What the host answers.
+    pub fn try_clone(&self) -> Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Sends all of `bytes`.
     ///
     /// # Errors
@@ -208,6 +240,29 @@ impl Stream {
     }
 }
 
+/// Waits for bytes; 0 at the connection's end.
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        loop {
+            match recv(&self.0, &mut *into, RecvFlags::empty()) {
+                Ok((n, _)) => return Ok(n),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.send(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,7 +297,15 @@ mod tests {
         let mut buffer = [0; 8];
         assert_eq!(server.receive(&mut buffer).unwrap(), None);
         assert!(!server.ready(Duration::ZERO));
+        // The other half reads and writes, and waits for it.
+        let mut half = server.try_clone().unwrap();
+        (&client).write_all(b"ab").unwrap();
+        assert_eq!((half.read(&mut buffer).unwrap(), &buffer[..2]), (2, &b"ab"[..]));
+        half.write_all(b"cd").unwrap();
+        (&client).read_exact(&mut buffer[..2]).unwrap();
+        assert_eq!(&buffer[..2], b"cd");
         drop(client);
+        assert_eq!(half.read(&mut buffer).unwrap(), 0);
         assert!(server.ready(PATIENCE) && server.receive(&mut buffer).is_err());
         drop(first);
         assert!(!path.exists());

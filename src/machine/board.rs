@@ -6,11 +6,18 @@ use crate::machine::events::TimerId;
 use crate::replay::{Input, Source};
 use dejavm_interp::engine::{Clock, Control, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
+use serde::Deserializer;
 
 /// A board: CPUs and devices as one plain value. A clone is a snapshot (memory apart).
-pub trait Board: Clone + Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static {
+pub trait Board: Clone + Send + Sync + serde::Serialize + 'static {
     /// What runs the CPUs: a trait object of [`dejavm_interp::engine::Engine`] for this board.
     type Engine: ?Sized + Control + Send;
+
+    /// Reads a board of the same kind and configuration.
+    ///
+    /// # Errors
+    /// What was read is no such board.
+    fn read<'de, D: Deserializer<'de>>(&self, from: D) -> Result<Self, D::Error>;
 
     /// Number of CPUs.
     fn cpus(&self) -> usize;
@@ -40,6 +47,11 @@ pub trait Board: Clone + Send + Sync + serde::Serialize + serde::de::Deserialize
 
     /// The registers of CPU `index`, for a debugger.
     fn core(&mut self, index: usize) -> Core<'_>;
+
+    /// A register of CPU `index` that a device keeps, by its name in the manuals.
+    fn device_register(&self, _index: usize, _name: &str) -> Option<u128> {
+        None
+    }
 
     /// Where `addr` of CPU `index` lies in physical memory now, with no side effect.
     fn translate(&self, index: usize, mem: &Memory, addr: u64) -> Option<PhysAddr>;

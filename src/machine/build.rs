@@ -1,15 +1,15 @@
 //! From a configuration to a machine at power-on.
 
 use super::Machine;
+use super::any::{Any, AnyEngine};
 use super::board::Board;
 use super::config::{BuildError, Images, Kind, MachineConfig, RtcBase, RtcClock};
 use super::loader::{self, arm64};
 use super::pc::{self, Pc, PcConfig};
+use super::toy::Toy;
 use super::virt::{self, GicVersion, Virt, VirtConfig, fdt, lines};
-use dejavm_interp::aarch64;
 use dejavm_interp::mem::Memory;
-use dejavm_interp::x86::Interpreter;
-use dejavm_jit::Jit;
+use dejavm_interp::{aarch64, x86};
 
 /// What runs a machine's CPUs. No part of a configuration: the guest cannot tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,18 @@ pub enum EngineKind {
     /// The block compiler.
     #[default]
     Jit,
+}
+
+/// A machine of any kind.
+///
+/// # Errors
+/// [`BuildError`], naming the option or file.
+pub fn any(config: &MachineConfig, images: &Images, engine: EngineKind) -> Result<Machine<Any>, BuildError> {
+    Ok(match config.machine {
+        Kind::Pc => pc(config, images, engine)?.into_any(Any::Pc, AnyEngine::Pc),
+        Kind::Virt(_) => virt(config, images, engine)?.into_any(Any::Virt, AnyEngine::Virt),
+        Kind::Toy => Toy::build(config, images)?.into_any(Any::Toy, AnyEngine::Toy),
+    })
 }
 
 /// A PC.
@@ -42,8 +54,8 @@ pub fn pc(config: &MachineConfig, images: &Images, engine: EngineKind) -> Result
     load(&mut mem, &loaded.images)?;
     let board = Pc::new(&pc_config);
     let engine: Box<<Pc as Board>::Engine> = match engine {
-        EngineKind::Interp => Box::new(Interpreter::new()),
-        EngineKind::Jit => Box::new(Jit::new()),
+        EngineKind::Interp => x86::engine(),
+        EngineKind::Jit => dejavm_jit::x86_engine(),
     };
     Ok(Machine::new(board, mem, engine, config.shift, loaded.images))
 }
@@ -65,11 +77,11 @@ fn load(mem: &mut Memory, images: &[(u64, Vec<u8>)]) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// A `virt`. There is no compiler for its CPUs yet: either engine is the interpreter.
+/// A `virt`.
 ///
 /// # Errors
 /// [`BuildError`], naming the option or file.
-pub fn virt(config: &MachineConfig, images: &Images, _: EngineKind) -> Result<Machine<Virt>, BuildError> {
+pub fn virt(config: &MachineConfig, images: &Images, kind: EngineKind) -> Result<Machine<Virt>, BuildError> {
     config.check().map_err(BuildError::Config)?;
     let (Kind::Virt(options), Some(model)) = (config.machine, config.a64_model()) else {
         return Err(BuildError::Config(format!("a machine '{}' is no virt", config.machine)));
@@ -97,7 +109,10 @@ pub fn virt(config: &MachineConfig, images: &Images, _: EngineKind) -> Result<Ma
     let mut mem = virt::memory(config.memory)?;
     load(&mut mem, &images)?;
     let board = Virt::new(&virt_config);
-    let engine: Box<<Virt as Board>::Engine> = Box::new(aarch64::Interpreter::new());
+    let engine: Box<<Virt as Board>::Engine> = match kind {
+        EngineKind::Interp => aarch64::engine(),
+        EngineKind::Jit => dejavm_jit::a64_engine(),
+    };
     Ok(Machine::new(board, mem, engine, config.shift, images))
 }
 

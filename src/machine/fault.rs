@@ -1,6 +1,7 @@
 //! Faults: one flipped bit of a register, of memory or of any field of the state. A tool for tests.
 
 use super::board::Board;
+use super::state::StateLike;
 use super::tree::{ROOT, Tree, Wrong};
 use super::{Machine, State};
 use crate::replay::Input;
@@ -149,7 +150,7 @@ impl Fault {
         }
         tree.flip(path, bit).map_err(changeable)?;
         let wrong = |why| Wrong::Value { place: path.to_owned(), bit, why };
-        let new: State<B> = nested(tree).value().map_err(wrong)?;
+        let new = nested(tree).value(StateLike(&state.board)).map_err(wrong)?;
         if new.turn.cpu >= new.board.cpus() {
             return Err(wrong("there is no such CPU".to_owned()));
         }

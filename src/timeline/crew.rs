@@ -213,7 +213,10 @@ impl<'a, B: Board> Crew<'a, B> {
             unreachable!("the power-on snapshot is never dropped")
         };
         player.machine().probe(Interest::default(), Keep::Last);
-        player.restore(&snapshot)?;
+        // It may stand there from the window before.
+        if player.icount() != snapshot.icount() || !player.at_first_moment() {
+            player.restore(&snapshot)?;
+        }
         drop(snapshot);
         while player.icount() < from {
             let ran = self.advance(player, from, &mut ())?;

@@ -7,6 +7,7 @@
 
 pub mod condition;
 mod crew;
+pub mod demo;
 pub mod pages;
 pub mod player;
 pub mod saved;
@@ -116,7 +117,7 @@ impl<B: Board> Timeline<B> {
         main.run(0, &mut ())?;
         let mut store = Store::default();
         let power_on = main.snapshot();
-        let (saved, warning) = saved::load(&recording, &shop.tape, format, &power_on.pages);
+        let (saved, warning) = saved::load(&recording, &shop.tape, format, &power_on);
         store.add(Arc::new(power_on));
         saved.into_iter().for_each(|snapshot| store.add_saved(Arc::new(snapshot)));
         if let Some(text) = warning {
@@ -273,7 +274,7 @@ impl<B: Board> Timeline<B> {
         let tape = Arc::new(self.shop.tape.branch(replayer.cursor(), at, input));
         replayer.set_tape(tape.clone());
         for worker in &mut self.workers {
-            worker.replayer().set_tape(tape.clone());
+            worker.leave_for(tape.clone());
         }
         self.shop.tape = tape;
         self.store.forget_after(at.icount);

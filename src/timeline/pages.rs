@@ -142,12 +142,15 @@ pub struct Pages {
     /// What memory held when it was last captured or restored.
     map: PageMap,
     held: Held,
+    /// For saved pages on their way into memory.
+    buffer: Vec<[u8; PAGE]>,
 }
 
 impl Pages {
     /// The account of a machine whose memory was never captured: all that was ever written differs.
     pub fn new(mem: &Memory, held: Held) -> Self {
-        Self { map: PageMap::new((mem.size() / PAGE_SIZE) as usize), held }
+        let map = PageMap::new((mem.size() / PAGE_SIZE) as usize);
+        Self { map, held, buffer: Vec::new() }
     }
 
     /// What memory holds now, and the frames written since the last capture or restoration, in
@@ -205,10 +208,19 @@ impl Pages {
         frames.extend(self.map.differing(target));
         frames.sort_unstable();
         frames.dedup();
+        self.buffer.resize(AHEAD.min(frames.len()).max(self.buffer.len()), [0; PAGE]);
         for some in frames.chunks(AHEAD) {
-            match read(some, target, backing) {
-                Ok(pages) => {
-                    some.iter().zip(&pages).for_each(|(&frame, page)| mem.restore_frame(frame, page))
+            let saved = &mut self.buffer[..some.len()];
+            match read(some, target, backing, saved) {
+                Ok(()) => {
+                    for (&frame, saved) in some.iter().zip(saved) {
+                        let bytes = match target.get(frame) {
+                            PageRef::Zero => &[0; PAGE],
+                            PageRef::Held(page) => &*page.bytes,
+                            PageRef::Saved(_) => saved,
+                        };
+                        mem.restore_frame(frame, bytes);
+                    }
                 }
                 Err(e) => {
                     // Some hold the one, some the other: all stay on the account.
@@ -224,16 +236,21 @@ impl Pages {
     }
 }
 
-/// What some frames hold.
-fn read(frames: &[u32], map: &PageMap, backing: &dyn Backing) -> Result<Vec<[u8; PAGE]>, ReadError> {
-    let read = |&frame: &u32| {
-        let mut bytes = [0; PAGE];
-        map.get(frame).read(backing, &mut bytes).map(|()| bytes)
+/// Reads what some frames hold, where it is saved.
+fn read(
+    frames: &[u32],
+    map: &PageMap,
+    backing: &dyn Backing,
+    into: &mut [[u8; PAGE]],
+) -> Result<(), ReadError> {
+    let read = |(&frame, into): (&u32, &mut [u8; PAGE])| match map.get(frame) {
+        PageRef::Saved(place) => backing.page(*place, into),
+        PageRef::Zero | PageRef::Held(_) => Ok(()),
     };
     if frames.len() < AHEAD {
-        frames.iter().map(read).collect()
+        frames.iter().zip(into).try_for_each(read)
     } else {
-        frames.par_iter().map(read).collect()
+        frames.par_iter().zip(into).try_for_each(read)
     }
 }
 

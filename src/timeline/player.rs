@@ -74,6 +74,12 @@ impl<B: Board> Player<B> {
         &self.replayer.runner.machine
     }
 
+    /// Takes another tape; the machine stands nowhere on it until it is restored.
+    pub fn leave_for(&mut self, tape: Arc<Tape>) {
+        self.replayer.set_tape(tape);
+        self.whole = false;
+    }
+
     /// Goes to a snapshot.
     ///
     /// # Errors

@@ -1,84 +1,17 @@
 //! Any walk through a recording ends in the same states.
 
 use super::condition::{Condition, Watched, Why};
+use super::demo::{Demo, LINES};
 use super::search::{Match, Searched};
-use super::{Control, Options, Timeline};
+use super::{Control, Timeline};
 use crate::machine::board::Board;
-use crate::machine::build;
-use crate::machine::config::{
-    Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
-};
 use crate::machine::pc::Pc;
-use crate::machine::time::VirtNs;
-use crate::replay::log::{Header, Recording, Spacing, Writer};
-use crate::replay::recorder::{Live, Outside, Recorder};
-use crate::replay::runner::Runner;
-use crate::replay::{Input, Output, digest};
+use crate::replay::{Input, digest};
 use dejavm_interp::probe::Keep;
-use std::sync::Arc;
-
-/// Types a line when the guest has printed this many bytes.
-struct Typist {
-    printed: usize,
-    lines: Vec<(usize, &'static [u8])>,
-}
-
-impl Outside for Typist {
-    fn poll(&mut self) -> Option<Live> {
-        let &(at, line) = self.lines.first()?;
-        if self.printed < at {
-            return None;
-        }
-        self.lines.remove(0);
-        Some(Live::Serial { port: 0, bytes: line.to_vec() })
-    }
-
-    fn live(&self) -> bool {
-        false
-    }
-
-    fn sleep(&mut self, _now: VirtNs, ns: Option<u64>) -> u64 {
-        ns.unwrap_or(0)
-    }
-
-    fn host_clock(&mut self) -> u64 {
-        1_700_000_000_000_000_000 + self.printed as u64
-    }
-
-    fn output(&mut self, _output: &Output) {
-        self.printed += 1;
-    }
-}
 
 /// A timeline of the demo guest, recorded with input.
 pub(super) fn demo() -> Timeline<Pc> {
-    let bytes = include_bytes!("../../guests/demo/demo.elf");
-    let config = MachineConfig {
-        arch: Arch::X86_64,
-        machine: Kind::Pc,
-        cpu: "max".into(),
-        memory: 64 << 20,
-        smp: 1,
-        images: vec![Image::describe(Role::Kernel, "demo", "", bytes)],
-        append: String::new(),
-        shift: DEFAULT_SHIFT,
-        rtc: Rtc { base: RtcBase::Date(0), clock: RtcClock::Host },
-        seed: 5,
-        no_reboot: true,
-    };
-    let (file, args) = ("demo".to_owned(), String::new());
-    let image = LoadedImage { role: Role::Kernel, file, args, bytes: bytes.to_vec() };
-    let images = Images(vec![image]);
-    let mut log = Vec::new();
-    let header = Header::new(config.clone(), Spacing { steps: 20, memory: 22, idle: None });
-    let writer = Writer::begin(&mut log, &header).unwrap();
-    let machine = build::pc(&config, &images, build::EngineKind::default()).unwrap();
-    let mut runner = Runner::new(machine, true, Some(header.checkpoints));
-    let mut typist = Typist { printed: 0, lines: vec![(40, b"hello\n"), (400, b"world\n"), (900, b"\n")] };
-    Recorder::new(&mut runner, &mut typist, Some(writer)).run(u64::MAX).unwrap();
-    let recording = Arc::new(Recording::read(&log[..]).unwrap());
-    let make = Arc::new(move || build::pc(&config, &images, build::EngineKind::default()));
-    Timeline::new(recording, make, Options::default()).unwrap()
+    Demo::record("demo", &LINES, u64::MAX).timeline()
 }
 
 /// A digest of the whole machine.
@@ -288,6 +221,24 @@ fn a_branch_that_ends_says_so() {
     assert_eq!(whole(&mut t), state, "the end is the first moment of its step");
     assert_eq!(t.seek(last + 1, &mut ()).unwrap(), Why::End);
     assert_eq!(whole(&mut t), state);
+}
+
+#[test]
+fn a_write_after_the_end_of_a_branch_is_found_again() {
+    let mut t = demo();
+    let at = t.end() / 2;
+    t.seek(at, &mut ()).unwrap();
+    let pc = t.machine().state.board.cpus()[0].linear_pc();
+    let physical = t.look().state.board.translate(0, &t.look().mem, pc).unwrap();
+    // MOV AL, FEh; OUT 64h, AL: the keyboard controller resets the machine.
+    t.write(Input::WriteMemory { addr: physical, bytes: vec![0xb0, 0xfe, 0xe6, 0x64] });
+    let never = Condition { execute: vec![0xdead_0000], ..Condition::default() };
+    assert_eq!((t.forward(&never, u64::MAX, &mut ()).unwrap(), t.icount()), (Why::End, at + 2));
+    t.write(Input::WriteRegister { cpu: 0, name: "r15".into(), value: 0x1234 });
+    let state = whole(&mut t);
+    t.step(-1, &mut ()).unwrap();
+    assert_eq!(t.step(1, &mut ()).unwrap(), Why::Reached);
+    assert_eq!((t.machine().state.board.cpus()[0].regs[15], whole(&mut t)), (0x1234, state));
 }
 
 /// Wants to stop after some looks.

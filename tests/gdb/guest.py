@@ -313,7 +313,7 @@ def lines_with_interrupts():
     run("reverse-next")
     at("wait", "kmain")
     same(number("ticks"), ticks, "reverse-next")
-    # A loop of one line; gdb takes the handler for a function that the line called.
+    # In the middle of a line.
     run("break timer_interrupt")
     run("continue")
     ip = number("frame->ip")
@@ -321,9 +321,22 @@ def lines_with_interrupts():
     while pc() != ip:
         run("reverse-stepi")
     same(function(), "wait", "what was interrupted")
-    here = when()
+    here, before = when(), number("ticks")
+    # A line is gone through without the handlers of interrupts; a breakpoint in one stops it there.
     run("next")
-    same(names()[:3], ["timer_interrupt", "timer_entry", "wait"], "next from an instruction that is interrupted")
+    same(function(), "wait", "next from an instruction that is interrupted")
+    same(number("ticks"), before + 1, "the handler ran in between")
+    left = when()
+    seek(here)
+    run("break timer_interrupt")
+    run("next")
+    same(names()[:3], ["timer_interrupt", "timer_entry", "wait"], "next to a breakpoint in the handler")
+    check(here < when() < left, "on the way")
+    forget()
+    seek(here)
+    run("stepi")
+    same((function(), when()), ("timer_entry", here + 1), "stepi goes in")
+    seek(here)
     run("break *%d" % ip)
     run("continue")
     same((pc(), function(), number("ticks") > ticks), (ip, "wait", True), "back from the interrupt")
@@ -462,6 +475,11 @@ def writing_branches():
     register = "$rdx" if WIDE else "$edx"
     run(f"set {register} = 77")
     same(number(register), 77, "a register written")
+    if WIDE:
+        same(number("$cr8"), 0, "the task priority, which the local APIC keeps")
+        run("set $cr8 = 5")
+        run("stepi")
+        same(number("$cr8"), 5, "it stays written")
 
 
 main()

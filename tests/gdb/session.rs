@@ -164,5 +164,6 @@ pub fn drive(
         all(),
         server.end()
     );
-    let _ = write!(std::io::stderr(), "{gdb} {script}\n{printed}");
+    let said: String = printed.lines().filter(|l| l.starts_with("PASS ")).map(|l| format!("{l}\n")).collect();
+    let _ = write!(std::io::stderr(), "{gdb} {script}\n{said}");
 }

@@ -139,6 +139,7 @@ fn what_is_wrong_is_named() {
     fail(&["query", &damaged, "interrupts"], &["damaged.dvm"]);
     fail(&["replay", &file, "--monitor", "nowhere"], &["--monitor nowhere"]);
     fail(&["replay", &file, "--monitor", "unix:/nowhere/socket"], &["/nowhere/socket"]);
+    fail(&["replay", &file, "--gdb", "0", "--monitor", "stdio"], &["--gdb", "--monitor"]);
     fail(&["run", "--kernel", DEMO, "--monitor", "stdio"], &["--monitor stdio", "version"]);
     fail(&["record", "--kernel", DEMO, "-o", "/nowhere/x", "--monitor", "1"], &["--monitor 1"]);
 }

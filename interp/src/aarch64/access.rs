@@ -1,7 +1,7 @@
 //! Memory operands: the TLB's hit path, and everything beside it.
 
 use super::exec::{Exec, Trap, class};
-use super::mmu::{Translation, status};
+use super::mmu::{Translation, key, status};
 use super::regs::sctlr;
 use crate::mem::{PAGE_SIZE, Place, attr};
 use crate::probe::What;
@@ -196,12 +196,17 @@ impl Exec<'_> {
         let tagged = va >> 48 != 0 && va >> 48 != 0xffff;
         if first.write_ok
             && !first.device
-            && !unprivileged
             && !tagged
             && let Place::Ram(o) = first.place
             && self.mem.attrs(o) == 0
         {
+            let own = self.tlb.current();
+            if unprivileged && self.cpu.el != 0 {
+                let Some(space) = self.tlb.find(&key(self.cpu, true)) else { return Ok(()) };
+                self.tlb.set_current(space);
+            }
             self.tlb.fill(va, Access::Write, o);
+            self.tlb.set_current(own);
         }
         Ok(())
     }

@@ -6,7 +6,9 @@
 
 use super::int::{W, X};
 use super::op::{Handler, Op, bits, sbits};
-use super::{branch, int, ldst, system};
+use super::regs::Features;
+use super::{branch, int, ldst, ldst_simd, system};
+use super::{decode_fp, decode_scalar, decode_vector, decode_vector2};
 use std::sync::LazyLock;
 
 /// What a row makes of a word.
@@ -20,15 +22,72 @@ pub struct Row {
     pub mask: u32,
     /// Their values.
     pub value: u32,
+    /// What a model must have.
+    pub need: Need,
     make: Make,
 }
 
-/// The table's rows.
-pub fn rows() -> &'static [Row] {
-    TABLE
+/// Features that a row's instructions need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// None.
+    Nothing,
+    /// CRC32.
+    Crc32,
+    /// AES, and PMULL of 64 bits.
+    Aes,
+    /// SHA1 and SHA256.
+    Sha,
+    /// Atomics.
+    Lse,
+    /// Rounding doubling multiply accumulate.
+    Rdm,
+    /// Dot products.
+    DotProd,
+    /// Half-precision arithmetic.
+    Fp16,
+    /// The same, where ftype (bits 23:22) is 11.
+    HalfType,
+    /// The same, where immh (bits 22:19) is 001x.
+    HalfShift,
 }
 
-const fn row(name: &'static str, pattern: &str, make: Make) -> Row {
+impl Need {
+    /// The features have what `word` of a row with this need needs.
+    fn met(self, word: u32, f: Features) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Crc32 => f.crc32,
+            Self::Aes => f.aes,
+            Self::Sha => f.sha,
+            Self::Lse => f.lse,
+            Self::Rdm => f.rdm,
+            Self::DotProd => f.dotprod,
+            Self::Fp16 => f.fp16,
+            Self::HalfType => f.fp16 || bits(word, 23, 22) != 3,
+            Self::HalfShift => f.fp16 || bits(word, 22, 20) != 1,
+        }
+    }
+}
+
+/// The tables, in the manual's order: C4.1.1 to C4.1.96, and the groups of C4.1.97.
+static TABLES: [&[Row]; 5] =
+    [TABLE, decode_scalar::ROWS, decode_vector::ROWS, decode_vector2::ROWS, decode_fp::ROWS];
+
+/// The table's rows.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    TABLES.into_iter().flatten()
+}
+
+/// A row of an instruction that only some models have.
+pub(super) const fn row_if(need: Need, name: &'static str, pattern: &str, make: Make) -> Row {
+    let mut row = row(name, pattern, make);
+    row.need = need;
+    row
+}
+
+/// A row of an instruction that every model has.
+pub(super) const fn row(name: &'static str, pattern: &str, make: Make) -> Row {
     let p = pattern.as_bytes();
     let (mut mask, mut value, mut i, mut n) = (0u32, 0u32, 0, 0);
     while i < p.len() {
@@ -40,7 +99,7 @@ const fn row(name: &'static str, pattern: &str, make: Make) -> Row {
         i += 1;
     }
     assert!(n == 32, "a pattern has 32 bits");
-    Row { name, mask, value, make }
+    Row { name, mask, value, need: Need::Nothing, make }
 }
 
 /// Handlers of the 32-bit and the 64-bit form.
@@ -57,6 +116,7 @@ macro_rules! plain {
         |_| Some(($handler as Handler, 0))
     };
 }
+pub(super) use plain;
 
 fn imm12(w: u32) -> u64 {
     u64::from(bits(w, 21, 10)) << (12 * bits(w, 22, 22))
@@ -141,6 +201,51 @@ fn pair_vector(w: u32) -> Option<(Handler, u64)> {
 
 fn crc(w: u32, poly: u64) -> Option<(Handler, u64)> {
     ((w >> 31 != 0) == (bits(w, 11, 10) == 3)).then_some((int::crc32 as Handler, poly))
+}
+
+/// Without post-index, bits 20:16 are zero; post-indexed (bit 23) they are a register.
+fn rm_fits(w: u32) -> bool {
+    bits(w, 23, 23) != 0 || bits(w, 20, 16) == 0
+}
+
+/// The form of a structure access: loads (bit 22) and post-indexed ones (bit 23).
+macro_rules! by_form {
+    ($w:expr, $($handler:tt)*) => {
+        match bits($w, 23, 22) {
+            0 => $($handler)*::<false, false> as Handler,
+            1 => $($handler)*::<true, false>,
+            2 => $($handler)*::<false, true>,
+            _ => $($handler)*::<true, true>,
+        }
+    };
+}
+
+/// Multiple structures: single 64-bit elements exist only one by one.
+fn structures(w: u32, repeat: u64, parts: u64) -> Option<(Handler, u64)> {
+    let ok = rm_fits(w) && bits(w, 21, 21) == 0 && (parts == 1 || bits(w, 11, 10) != 3 || w >> 30 & 1 != 0);
+    ok.then(|| (by_form!(w, ldst_simd::multiple), repeat | parts << 8))
+}
+
+/// A single structure: the index is Q:S:size, as far as the element's size leaves bits of it.
+fn structure(w: u32, registers: u64) -> Option<(Handler, u64)> {
+    let index = bits(w, 30, 30) << 3 | bits(w, 12, 10);
+    let scale = match (bits(w, 15, 14), index & 3, index >> 2 & 1) {
+        (0, ..) => 0u32,
+        (1, 0 | 2, _) => 1,
+        (2, 0, _) => 2,
+        (2, 1, 0) => 3,
+        _ => return None,
+    };
+    rm_fits(w).then(|| {
+        (by_form!(w, ldst_simd::single), u64::from(index >> scale) | u64::from(scale) << 8 | registers << 16)
+    })
+}
+
+/// LD1R (`first` 1) and LD3R, by R also LD2R and LD4R.
+fn replicated(w: u32, first: u64) -> Option<(Handler, u64)> {
+    let handler: Handler =
+        if bits(w, 23, 23) != 0 { ldst_simd::replicate::<true> } else { ldst_simd::replicate::<false> };
+    rm_fits(w).then(|| (handler, first + u64::from(bits(w, 21, 21))))
 }
 
 /// The table, in the manual's order.
@@ -256,10 +361,15 @@ static TABLE: &[Row] = &[
     row("LSLV, LSRV, ASRV, RORV", "-001 1010 110- ---- 0010 ---- ---- ----", |w| {
         Some((by_sf!(w, int::shift_variable), 0))
     }),
-    row("CRC32B, CRC32H, CRC32W, CRC32X", "-001 1010 110- ---- 0100 ---- ---- ----", |w| crc(w, 0xedb8_8320)),
-    row("CRC32CB, CRC32CH, CRC32CW, CRC32CX", "-001 1010 110- ---- 0101 ---- ---- ----", |w| {
-        crc(w, 0x82f6_3b78)
+    row_if(Need::Crc32, "CRC32B, CRC32H, CRC32W, CRC32X", "-001 1010 110- ---- 0100 ---- ---- ----", |w| {
+        crc(w, 0xedb8_8320)
     }),
+    row_if(
+        Need::Crc32,
+        "CRC32CB, CRC32CH, CRC32CW, CRC32CX",
+        "-001 1010 110- ---- 0101 ---- ---- ----",
+        |w| crc(w, 0x82f6_3b78),
+    ),
     // Data-processing (1 source)
     row("RBIT", "-101 1010 1100 0000 0000 00-- ---- ----", |w| Some((by_sf!(w, int::rbit), 0))),
     row("REV16", "-101 1010 1100 0000 0000 01-- ---- ----", |w| Some((by_sf!(w, int::rev16), 0))),
@@ -336,9 +446,32 @@ static TABLE: &[Row] = &[
     row("SMULH", "1001 1011 010- ---- 0--- ---- ---- ----", plain!(int::smulh)),
     row("UMULH", "1001 1011 110- ---- 0--- ---- ---- ----", plain!(int::umulh)),
     // C4.1.96 Loads and Stores: Compare and swap pair; load/store exclusive pair
-    row("CASP", "0-00 1000 0-1- ---- -111 11-- ---- ----", |w| {
+    row_if(Need::Lse, "CASP", "0-00 1000 0-1- ---- -111 11-- ---- ----", |w| {
         (bits(w, 16, 16) | bits(w, 0, 0) == 0).then_some((ldst::casp, 0))
     }),
+    // Advanced SIMD load/store multiple structures, and post-indexed
+    row("ST4, LD4 (multiple structures)", "0-00 1100 --0- ---- 0000 ---- ---- ----", |w| structures(w, 1, 4)),
+    row("ST1, LD1 (multiple structures, four registers)", "0-00 1100 --0- ---- 0010 ---- ---- ----", |w| {
+        structures(w, 4, 1)
+    }),
+    row("ST3, LD3 (multiple structures)", "0-00 1100 --0- ---- 0100 ---- ---- ----", |w| structures(w, 1, 3)),
+    row("ST1, LD1 (multiple structures, three registers)", "0-00 1100 --0- ---- 0110 ---- ---- ----", |w| {
+        structures(w, 3, 1)
+    }),
+    row("ST1, LD1 (multiple structures, one register)", "0-00 1100 --0- ---- 0111 ---- ---- ----", |w| {
+        structures(w, 1, 1)
+    }),
+    row("ST2, LD2 (multiple structures)", "0-00 1100 --0- ---- 1000 ---- ---- ----", |w| structures(w, 1, 2)),
+    row("ST1, LD1 (multiple structures, two registers)", "0-00 1100 --0- ---- 1010 ---- ---- ----", |w| {
+        structures(w, 2, 1)
+    }),
+    // Advanced SIMD load/store single structure, and post-indexed
+    row("LD1R, LD2R", "0-00 1101 -1-- ---- 1100 ---- ---- ----", |w| replicated(w, 1)),
+    row("LD3R, LD4R", "0-00 1101 -1-- ---- 1110 ---- ---- ----", |w| replicated(w, 3)),
+    row("ST1, LD1 (single structure)", "0-00 1101 --0- ---- --0- ---- ---- ----", |w| structure(w, 1)),
+    row("ST2, LD2 (single structure)", "0-00 1101 --1- ---- --0- ---- ---- ----", |w| structure(w, 2)),
+    row("ST3, LD3 (single structure)", "0-00 1101 --0- ---- --1- ---- ---- ----", |w| structure(w, 3)),
+    row("ST4, LD4 (single structure)", "0-00 1101 --1- ---- --1- ---- ---- ----", |w| structure(w, 4)),
     row("STXP, STLXP", "1-00 1000 001- ---- ---- ---- ---- ----", plain!(ldst::store_exclusive_pair)),
     row("LDXP, LDAXP", "1-00 1000 011- ---- ---- ---- ---- ----", plain!(ldst::load_exclusive_pair)),
     // Load/store exclusive register
@@ -348,7 +481,7 @@ static TABLE: &[Row] = &[
     row("STLR, STLLR", "--00 1000 100- ---- ---- ---- ---- ----", plain!(ldst::store_release)),
     row("LDAR, LDLAR", "--00 1000 110- ---- ---- ---- ---- ----", plain!(ldst::load_acquire)),
     // Compare and swap
-    row("CAS", "--00 1000 1-1- ---- -111 11-- ---- ----", plain!(ldst::cas)),
+    row_if(Need::Lse, "CAS", "--00 1000 1-1- ---- -111 11-- ---- ----", plain!(ldst::cas)),
     // Load register (literal)
     row("LDR (literal)", "--01 1000 ---- ---- ---- ---- ---- ----", |w| {
         let handler: Handler = if bits(w, 31, 30) == 3 { ldst::prefetch } else { ldst::literal };
@@ -396,12 +529,13 @@ static TABLE: &[Row] = &[
         Some((ldst::pre::<true>, imm9(w)))
     }),
     // Atomic memory operations
-    row(
+    row_if(
+        Need::Lse,
         "LDADD, LDCLR, LDEOR, LDSET, LDSMAX, LDSMIN, LDUMAX, LDUMIN",
         "--11 1000 --1- ---- 0--- 00-- ---- ----",
         |w| Some((ldst::atomic, bits(w, 14, 12).into())),
     ),
-    row("SWP", "--11 1000 --1- ---- 1000 00-- ---- ----", |_| Some((ldst::atomic, 8))),
+    row_if(Need::Lse, "SWP", "--11 1000 --1- ---- 1000 00-- ---- ----", |_| Some((ldst::atomic, 8))),
     // Load/store register (register offset)
     row("STR, LDR (register)", "--11 1000 --1- ---- -1-- 10-- ---- ----", |w| {
         if is_prefetch(w) {
@@ -426,25 +560,13 @@ static TABLE: &[Row] = &[
         vector(w)?;
         Some((ldst::offset::<true>, u64::from(bits(w, 21, 10)) << vector_scale(w)))
     }),
-    // C4.1.97 Data Processing - Scalar Floating-Point and Advanced SIMD, and the structure loads and stores of
-    // C4.1.96, are implemented group by group; what is missing stops the run by name.
-    row(
-        "AdvSIMD load/store structures",
-        "0-00 110- ---- ---- ---- ---- ---- ----",
-        plain!(system::unimplemented),
-    ),
-    row(
-        "Scalar FP and Advanced SIMD",
-        "---- 111- ---- ---- ---- ---- ---- ----",
-        plain!(system::unimplemented),
-    ),
 ];
 
 /// Rows by bits 28:24 of the word, in the table's order.
 static GROUPS: LazyLock<[Vec<&'static Row>; 32]> = LazyLock::new(|| {
     std::array::from_fn(|group| {
         let (mask, value) = (0x1f00_0000, (group as u32) << 24);
-        TABLE.iter().filter(|r| (r.value ^ value) & r.mask & mask == 0).collect()
+        rows().filter(|r| (r.value ^ value) & r.mask & mask == 0).collect()
     })
 });
 
@@ -458,17 +580,15 @@ pub fn name(word: u32) -> &'static str {
     find(word).map_or("unallocated", |r| r.name)
 }
 
-/// Features that some instructions need.
-fn present(word: u32, features: super::regs::Features) -> bool {
-    let name = name(word);
-    let lse = matches!(name, "CAS" | "CASP" | "SWP") || name.starts_with("LDADD");
-    (features.lse || !lse) && (features.crc32 || !name.starts_with("CRC32"))
-}
-
 /// Decodes a word.
-pub fn decode(word: u32, features: super::regs::Features) -> Op {
-    let made = find(word).filter(|_| present(word, features)).and_then(|row| (row.make)(word));
+pub fn decode(word: u32, features: Features) -> Op {
+    let made = find(word).filter(|row| row.need.met(word, features)).and_then(|row| (row.make)(word));
     let (run, imm) = made.unwrap_or((system::udf, 0));
     let field = |hi, lo| bits(word, hi, lo) as u8;
     Op { run, imm, word, rd: field(4, 0), rn: field(9, 5), rm: field(20, 16), ra: field(14, 10) }
+}
+
+/// True when the word is an instruction that CPUs with these features have.
+pub fn allocated(word: u32, features: Features) -> bool {
+    find(word).is_some_and(|row| row.need.met(word, features) && (row.make)(word).is_some())
 }

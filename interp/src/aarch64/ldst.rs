@@ -7,7 +7,7 @@ use super::exec::{Exec, Flow, Trap};
 use super::int::extended;
 use super::op::Op;
 use super::regs::Exclusive;
-use crate::mem::Place;
+use crate::mem::{PAGE_SIZE, Place};
 use crate::tlb::Access;
 
 type Done = Result<Flow, Trap>;
@@ -221,14 +221,32 @@ pub fn is_load_exclusive(word: u32) -> bool {
     word & 0x3f40_0000 == 0x0840_0000 && word >> 23 & 1 == 0
 }
 
+/// What is no memory, in [`Exclusive::place`].
+const ON_BUS: u64 = 1 << 63;
+
+/// The place that an access is made to, as the monitor has it.
+#[inline]
+fn monitored(ex: &mut Exec<'_>, va: u64, access: Access) -> Result<u64, Trap> {
+    let e = ex.tlb.entry(va, access);
+    let d = va.wrapping_sub(e.tag);
+    if d < PAGE_SIZE {
+        return Ok(e.offset + d);
+    }
+    let t = ex.translate(false, va, access)?;
+    Ok(match t.place {
+        Place::Ram(o) | Place::Rom(o) => o,
+        Place::Bus => t.phys | ON_BUS,
+    })
+}
+
 /// LDXR, LDAXR.
 pub fn load_exclusive(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_sp(op.rn)?;
     let (va, size) = (ex.xsp(op.rn), general_size(op));
     aligned(ex, va, size, Access::Read)?;
     let value = ex.load(va, size)?;
-    let addr = ex.translate(false, va, Access::Read)?.phys;
-    ex.cpu.exclusive = Some(Exclusive { addr, size, value });
+    let (place, size) = (monitored(ex, va, Access::Read)?, size.into());
+    ex.cpu.exclusive = Exclusive { value, place, size };
     ex.set_x(op.rd, value as u64);
     Ok(Flow::Next)
 }
@@ -239,9 +257,9 @@ pub fn load_exclusive_pair(ex: &mut Exec<'_>, op: &Op) -> Done {
     let (va, half) = (ex.xsp(op.rn), general_size(op));
     aligned(ex, va, 2 * half, Access::Read)?;
     let (a, b) = ex.load_pair(va, half)?;
-    let addr = ex.translate(false, va, Access::Read)?.phys;
+    let place = monitored(ex, va, Access::Read)?;
     let value = a | b << (8 * u32::from(half));
-    ex.cpu.exclusive = Some(Exclusive { addr, size: 2 * half, value });
+    ex.cpu.exclusive = Exclusive { value, place, size: 2 * u64::from(half) };
     ex.set_x(op.rd, a as u64);
     ex.set_x(op.ra, b as u64);
     Ok(Flow::Next)
@@ -255,13 +273,12 @@ fn may_store(
     size: u8,
     now: impl FnOnce(&mut Exec<'_>) -> Result<u128, Trap>,
 ) -> Result<bool, Trap> {
-    let t = ex.translate(false, va, Access::Write)?;
-    let held = ex.cpu.exclusive.take();
-    let Some(Exclusive { addr, size: held, value }) = held else { return Ok(false) };
-    if (addr, held) != (t.phys, size) {
+    let here = monitored(ex, va, Access::Write)?;
+    let Exclusive { value, place, size: held } = std::mem::take(&mut ex.cpu.exclusive);
+    if (place, held) != (here, size.into()) {
         return Ok(false);
     }
-    Ok(matches!(t.place, Place::Bus) || now(ex)? == value)
+    Ok(place & ON_BUS != 0 || now(ex)? == value)
 }
 
 /// STXR, STLXR.

@@ -323,8 +323,14 @@ impl Exec<'_> {
         };
         // Device memory must be aligned: never by the fast path. A tagged address is not cached.
         let tagged = va >> 48 != 0 && va >> 48 != 0xffff;
-        if t.device && access != Access::Fetch || tagged || unprivileged && self.cpu.el != 0 {
+        if t.device && access != Access::Fetch || tagged {
             return Ok(t);
+        }
+        let own = self.tlb.current();
+        if unprivileged && self.cpu.el != 0 {
+            // It belongs to EL0's space, if there is one.
+            let Some(space) = self.tlb.find(&key) else { return Ok(t) };
+            self.tlb.set_current(space);
         }
         for step in &steps[..n] {
             if self.tlb.note_table(self.mem, va, step.offset, 3, step.span) {
@@ -335,6 +341,7 @@ impl Exec<'_> {
         if access != Access::Write && !watched {
             self.tlb.fill(va, access, offset);
         }
+        self.tlb.set_current(own);
         Ok(t)
     }
 

@@ -54,15 +54,17 @@ pub enum Activity {
     Off,
 }
 
-/// What the exclusive monitors hold (B2.9): the last load-exclusive's physical address and bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the exclusive monitors hold (B2.9): where the last load-exclusive loaded from, and what. Compiled code
+/// works on it: its layout is fixed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Exclusive {
-    /// Physical address.
-    pub addr: u64,
-    /// Bytes.
-    pub size: u8,
     /// What was loaded: a store-exclusive succeeds only while it is still there.
     pub value: u128,
+    /// Where it lies: offset of the host's mapping, or physical address with bit 63 set of what is no memory.
+    pub place: u64,
+    /// Bytes; 0 when nothing is held (open access).
+    pub size: u64,
 }
 
 /// Optional features of a CPU model, each a flag of its own.
@@ -189,7 +191,7 @@ pub struct Cpu {
     /// See [`Sys`].
     pub sys: Sys,
     /// The local exclusive monitor.
-    pub exclusive: Option<Exclusive>,
+    pub exclusive: Exclusive,
     /// The event register (WFE).
     pub event: bool,
     /// See [`Activity`].
@@ -232,7 +234,7 @@ impl Cpu {
             fpcr: 0,
             fpsr: 0,
             sys,
-            exclusive: None,
+            exclusive: Exclusive::default(),
             event: false,
             activity: Activity::Running,
             stepped_exclusive: None,

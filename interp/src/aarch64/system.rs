@@ -2,7 +2,7 @@
 
 use super::exec::{Exec, Flow, Trap, class};
 use super::op::Op;
-use super::regs::{Activity, psr, sctlr};
+use super::regs::{Activity, Exclusive, psr, sctlr};
 use super::sysreg::{encoding, trapped};
 use crate::tlb::Access;
 
@@ -162,7 +162,7 @@ pub fn sevl(ex: &mut Exec<'_>, _op: &Op) -> Done {
 
 /// CLREX.
 pub fn clrex(ex: &mut Exec<'_>, _op: &Op) -> Done {
-    ex.cpu.exclusive = None;
+    ex.cpu.exclusive = Exclusive::default();
     Ok(Flow::Next)
 }
 

@@ -217,7 +217,13 @@ fn root128(radicand: u128) -> u128 {
 
 /// `a × b + c` with one rounding. On x86 the NaN order is `a`, `b`, `c`; on ARM `c` comes
 /// first and an invalid product wins over a quiet `c`.
-pub fn fma<F: Format>(a_in: F, b_in: F, c_in: F, env: &mut Env) -> F {
+pub fn fma<F: Format>(a: F, b: F, c: F, env: &mut Env) -> F {
+    fma_scaled(a, b, c, 0, env)
+}
+
+/// `(a × b + c) × 2^scale` with one rounding: FRSQRTS halves.
+#[inline]
+pub fn fma_scaled<F: Format>(a_in: F, b_in: F, c_in: F, scale: i32, env: &mut Env) -> F {
     let (a, b, c) = (operand(a_in, env), operand(b_in, env), operand(c_in, env));
     let infinite = a.class == Class::Infinity || b.class == Class::Infinity;
     let zero = a.class == Class::Zero || b.class == Class::Zero;
@@ -248,14 +254,14 @@ pub fn fma<F: Format>(a_in: F, b_in: F, c_in: F, env: &mut Env) -> F {
             env.rounded_up = false;
             return F::zero(if sign == c.sign { sign } else { zero_sum_sign(env) });
         }
-        return round_pack(c.sign, c.exp, c.sig, digits, env);
+        return round_pack(c.sign, c.exp + scale, c.sig, digits, env);
     }
     let product = Wide::product(a.sig, b.sig);
     let shift = product.leading_zeros();
     let exp = a.exp + b.exp + 1 - shift as i32;
     let product = product.shl(shift);
     if c.class == Class::Zero {
-        return round_pack(sign, exp, product.jam(), digits, env);
+        return round_pack(sign, exp + scale, product.jam(), digits, env);
     }
     let addend = Wide { hi: c.sig, lo: 0 };
     let swap = exp < c.exp || exp == c.exp && product < addend;
@@ -269,5 +275,5 @@ pub fn fma<F: Format>(a_in: F, b_in: F, c_in: F, env: &mut Env) -> F {
         return F::zero(zero_sum_sign(env));
     }
     let shift = total.leading_zeros();
-    round_pack(big_sign, big_exp + 1 - shift as i32, total.shl(shift).jam(), digits, env)
+    round_pack(big_sign, big_exp + 1 - shift as i32 + scale, total.shl(shift).jam(), digits, env)
 }

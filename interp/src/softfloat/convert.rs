@@ -8,11 +8,11 @@ use super::{Env, Flags, Rounding};
 ///
 /// Denormal operands raise the denormal flag except where x86 says otherwise: stores of the
 /// extended format (FST, SDM vol. 1 section 8.5.2) and half-precision sources, which MXCSR.DAZ
-/// does not touch either (SDM vol. 1 section 14.4.1). Half-precision results ignore FTZ.
+/// does not touch either (SDM vol. 1 section 14.4.1). Half-precision results ignore FTZ. ARM flushes
+/// half precision in conversions neither way (DDI 0487, FPUnpackCV and FPRoundCV).
 pub fn convert<A: Format, B: Format>(a: A, env: &mut Env) -> B {
     let half = F16::PRECISION;
-    let arm = env.nan_rule.is_arm();
-    let parts = if A::PRECISION == half && !arm { a.unpack() } else { operand(a, env) };
+    let parts = if A::PRECISION == half { a.unpack() } else { operand(a, env) };
     match parts.class {
         Class::Zero => {
             env.rounded_up = false;
@@ -29,10 +29,100 @@ pub fn convert<A: Format, B: Format>(a: A, env: &mut Env) -> B {
         return B::zero(parts.sign);
     }
     let ftz = env.ftz;
-    env.ftz &= arm || B::PRECISION != half;
+    env.ftz &= B::PRECISION != half;
     let result = round_pack(parts.sign, parts.exp, parts.sig, B::PRECISION, env);
     env.ftz = ftz;
     result
+}
+
+/// [`convert`], rounding to odd: an inexact result has its last bit set (FCVTXN).
+pub fn to_odd<A: Format, B: Format>(a: A, last: fn(B) -> B, env: &mut Env) -> B {
+    let (rounding, before) = (env.rounding, env.flags);
+    (env.rounding, env.flags) = (Rounding::TowardZero, Flags(0));
+    let result = convert(a, env);
+    let result = if env.flags.any(Flags::INEXACT) { last(result) } else { result };
+    env.rounding = rounding;
+    env.flags.raise(before.0);
+    result
+}
+
+/// Converts to ARM's alternative half precision (DDI 0487, A1.4.2): no infinities and NaNs, but one binade
+/// more. What has no place in it is invalid, not overflow.
+pub fn to_alternative_half<A: Format>(a: A, env: &mut Env) -> F16 {
+    let parts = operand(a, env);
+    let sign = u16::from(parts.sign) << 15;
+    match parts.class {
+        Class::Zero => return F16(sign),
+        Class::Quiet | Class::Signalling | Class::Unsupported => {
+            env.raise(Flags::INVALID);
+            return F16(sign);
+        }
+        Class::Infinity => {
+            env.raise(Flags::INVALID);
+            return F16(sign | 0x7fff);
+        }
+        Class::Normal | Class::Subnormal => {}
+    }
+    let (ftz, before) = (env.ftz, env.flags);
+    (env.ftz, env.flags) = (false, Flags(0));
+    // The upper half of the range is rounded a binade lower.
+    let lower = i32::from(parts.exp > 0);
+    let F16(result): F16 = round_pack(parts.sign, parts.exp - lower, parts.sig, F16::PRECISION, env);
+    let result = if env.flags.any(Flags::OVERFLOW) {
+        env.flags = Flags(Flags::INVALID);
+        sign | 0x7fff
+    } else {
+        result + ((lower as u16) << 10)
+    };
+    env.ftz = ftz;
+    env.flags.raise(before.0);
+    F16(result)
+}
+
+/// Converts from ARM's alternative half precision.
+pub fn from_alternative_half<B: Format>(F16(a): F16, env: &mut Env) -> B {
+    if a & 0x7c00 != 0x7c00 {
+        return convert(F16(a), env);
+    }
+    round_pack(a >> 15 != 0, 16, u128::from(a & 0x3ff | 0x400) << 117, B::PRECISION, env)
+}
+
+/// Rounds `a × 2^fraction` to an integer of `bits` bits as ARM does (FPToFixed): out of range saturates, a NaN
+/// gives zero, both are invalid and nothing else. The result is cut to `bits` bits.
+pub fn to_fixed<F: Format>(
+    a: F,
+    fraction: u32,
+    rounding: Rounding,
+    signed: bool,
+    bits: u32,
+    env: &mut Env,
+) -> u64 {
+    let parts = operand(a, env);
+    let (min, max) =
+        if signed { (-1i128 << (bits - 1), (1i128 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) };
+    let exp = parts.exp + fraction as i32;
+    let (value, inexact) = match parts.class {
+        Class::Zero => (0, false),
+        Class::Normal | Class::Subnormal if exp < 64 => {
+            let cut = cut(shift_to_point(exp, parts.sig), 62, parts.sign, rounding);
+            let magnitude = (cut.sig >> 62) as i128;
+            (if parts.sign { -magnitude } else { magnitude }, cut.inexact)
+        }
+        Class::Normal | Class::Subnormal | Class::Infinity => {
+            (if parts.sign { i128::MIN } else { i128::MAX }, false)
+        }
+        Class::Quiet | Class::Signalling | Class::Unsupported => {
+            env.raise(Flags::INVALID);
+            return 0;
+        }
+    };
+    let kept = value.clamp(min, max);
+    if kept != value {
+        env.raise(Flags::INVALID);
+    } else if inexact {
+        env.raise(Flags::INEXACT);
+    }
+    (kept & ((1 << bits) - 1)) as u64
 }
 
 /// Rounds to an integer between `min` and `max`; nothing, and invalid, if there is none.

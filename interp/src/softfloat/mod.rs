@@ -8,7 +8,8 @@
 //! tests compare values and flags with an independent implementation and with the host's own
 //! FPU. No host floating point is used here.
 //!
-//! Sources: IEEE 754-2008; Intel SDM vol. 1 chapters 4.8, 8.5 and 11.5.
+//! Sources: IEEE 754-2008; Intel SDM vol. 1 chapters 4.8, 8.5 and 11.5; Arm DDI 0487, A1.5 and the
+//! shared pseudocode of J1.
 
 mod arith;
 mod compare;
@@ -20,10 +21,11 @@ mod round;
 mod tests;
 mod wide;
 
-pub use arith::{add, div, fma, mul, sqrt, sub};
+pub use arith::{add, div, fma, fma_scaled, mul, sqrt, sub};
 pub use compare::{Order, compare, compare_quiet};
 pub use convert::{
-    convert, from_i32, from_i64, from_u32, from_u64, round_to_int, to_i16, to_i32, to_i64, to_u32, to_u64,
+    convert, from_alternative_half, from_i32, from_i64, from_u32, from_u64, round_to_int,
+    to_alternative_half, to_fixed, to_i16, to_i32, to_i64, to_odd, to_u32, to_u64,
 };
 pub use extended::{Remainder, extract, remainder, scale, widen};
 pub use format::{Class, F16, F32, F64, F80, F128, Format, Unpacked};
@@ -47,6 +49,16 @@ pub enum Rounding {
 }
 
 impl Rounding {
+    /// Decodes FPCR.RMode (DDI 0487, C5.2.8); higher bits are ignored.
+    pub fn from_arm(rmode: u32) -> Rounding {
+        match rmode & 3 {
+            0 => Rounding::NearestEven,
+            1 => Rounding::Up,
+            2 => Rounding::Down,
+            _ => Rounding::TowardZero,
+        }
+    }
+
     /// Decodes x86's two-bit rounding control (SDM vol. 1 table 4-8); higher bits are ignored.
     pub fn from_x86(rc: u32) -> Rounding {
         match rc & 3 {
@@ -184,6 +196,25 @@ impl Env {
             underflow_masked: control_word & 0x10 != 0,
             overflow_masked: control_word & 0x08 != 0,
             denormal_masked: control_word & 0x02 != 0,
+            rounded_up: false,
+            flags: Flags(0),
+        }
+    }
+
+    /// The environment that an FPCR value asks for (DDI 0487, C5.2.8), for half precision or the wider
+    /// formats: FZ16 flushes the one, FZ the others. Flags start empty.
+    pub fn arm(fpcr: u32, half: bool) -> Env {
+        let flush = fpcr & if half { 1 << 19 } else { 1 << 24 } != 0;
+        Env {
+            rounding: Rounding::from_arm(fpcr >> 22),
+            precision: Precision::Extended,
+            nan_rule: if fpcr & 1 << 25 != 0 { NanRule::ArmDefault } else { NanRule::Arm },
+            tiny_before_rounding: true,
+            ftz: flush,
+            daz: flush,
+            underflow_masked: true,
+            overflow_masked: true,
+            denormal_masked: true,
             rounded_up: false,
             flags: Flags(0),
         }

@@ -1,6 +1,6 @@
 //! Rounding and packing, and what all operations do with NaNs and denormal operands.
 
-use super::format::{Class, F80, Format, Unpacked};
+use super::format::{Class, F16, F80, Format, Unpacked};
 use super::wide::{Wide, shift_right_jam};
 use super::{Env, Flags, NanRule, Precision, Rounding};
 
@@ -177,7 +177,8 @@ pub(super) fn operand<F: Format>(value: F, env: &mut Env) -> Unpacked {
     if env.daz && parts.class == Class::Subnormal {
         parts.class = Class::Zero;
         parts.sig = 0;
-        if env.nan_rule.is_arm() {
+        // Flushing half precision is not told (DDI 0487, A1.5.4).
+        if env.nan_rule.is_arm() && F::PRECISION != F16::PRECISION {
             env.raise(Flags::DENORMAL);
         }
     }

@@ -6,19 +6,21 @@
 //! instruction over too: the interpreter does it, faults and devices and all, at its exact place.
 
 use super::branch;
-use super::emit::Asm;
+use super::emit::{Asm, Rm, group1};
 use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
-use super::mem::Cached;
+use super::mem::{self, Cached, Touch};
 use super::{regs, sse, x87};
+use crate::engine::Code;
+pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
+use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{
-    Decoder, FlowControl, Instruction, InstructionInfoFactory, InstructionInfoOptions, Mnemonic, OpAccess,
-    OpKind, Register,
+    Decoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
 };
 
 /// What the interpreter needs to run one instruction of a block.
@@ -61,6 +63,10 @@ pub struct Step {
     pub plan: Option<Plan>,
     /// Flags that are needed after it.
     pub live: u8,
+    /// General registers that it writes, but for what moves RSP by a constant.
+    pub writes: u16,
+    /// What it does to memory.
+    pub touch: Option<Touch>,
 }
 
 /// The entry points of the code that all blocks share.
@@ -74,48 +80,12 @@ pub struct Shared {
     pub exit: usize,
     /// Goes on at the guest address RAX.
     pub indirect: usize,
+    /// See [`crate::links::renew`].
+    pub renew: usize,
     /// Loads XMM registers and MXCSR. Sets ZF if it could. Clobbers RAX.
     pub load_sse: usize,
     /// Loads the x87 state. Sets ZF if it could. Clobbers RAX, RCX, RDX.
     pub load_x87: usize,
-}
-
-/// Why compiled code was left: the low byte of what it returns.
-pub mod exit {
-    /// The budget is smaller than the block whose number is above.
-    pub const BUDGET: u64 = 0;
-    /// The jump whose number is above leads to code that is not known yet.
-    pub const LINK: u64 = 1;
-    /// At [`crate::x86::regs::Ctx::rip`], which was not found.
-    pub const JUMP: u64 = 2;
-    /// The interpreter ran an instruction: [`crate::x86::regs::Ctx::result`] says how.
-    pub const RAN: u64 = 3;
-}
-
-/// A jump to another block, as it lies in the code at offsets from the block's start.
-#[derive(Clone, Copy, Debug)]
-pub struct Site {
-    /// Offset of the 32-bit distance.
-    pub jump: usize,
-    /// Offset of the code that it leads to while it is not linked.
-    pub stub: usize,
-    /// The guest address that it goes to.
-    pub rip: u64,
-    /// For a jump into another page: offsets of a distance that skips the check of the
-    /// translation, and of the 64-bit place of the page that it checks.
-    pub guard: Option<(usize, usize)>,
-}
-
-/// Host code of a block.
-pub struct Code {
-    /// The bytes.
-    pub bytes: Vec<u8>,
-    /// How many of them come before what lies out of line.
-    pub hot: usize,
-    /// The jumps to other blocks.
-    pub sites: Vec<Site>,
-    /// What it hands to the interpreter, numbered from the `first_info` that was given.
-    pub infos: Vec<OpInfo>,
 }
 
 /// Out-of-line code that hands an instruction to the interpreter.
@@ -169,8 +139,8 @@ pub struct Compiler<'a> {
     pub base: usize,
     /// Jumps to other blocks.
     pub pending: Vec<Pending>,
-    /// Where XMM or x87 registers have to be loaded: label, where to go on, and where if they cannot
-    /// be; the code that does it.
+    /// Where XMM or x87 registers have to be loaded, or a target looked at again: label, where to go
+    /// on, and where if it cannot be; the code that does it.
     pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel, usize)>,
     /// What is loaded here.
     pub loaded: Loaded,
@@ -178,12 +148,16 @@ pub struct Compiler<'a> {
     pub notes: Notes,
     /// The number of the current instruction in `infos`, and its steps to the block's end.
     current: (Option<u32>, u64),
+    /// The instructions after the current one.
+    pub following: &'a [Step],
     /// The operand that RDX points to.
     pub cached: Option<Cached>,
     /// Where an operand lies in another page than the one before: label, where to go on with which
     /// operand in RDX, and where if that is not known.
     pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
-    factory: InstructionInfoFactory,
+    /// Where the translation used last is another one: label, where to go on, size, access, place of
+    /// the translation, and where to go if the TLB does not have it.
+    pub recents: Vec<(DynamicLabel, DynamicLabel, u8, Access, i32, DynamicLabel)>,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
     first_info: u32,
@@ -209,7 +183,7 @@ pub struct Source<'a> {
     pub x87: bool,
     /// Most instructions to take.
     pub most: usize,
-    /// Count the block's runs in [`super::regs::Ctx::counted`].
+    /// Count the block's runs in [`regs::Ctx::counted`].
     pub count: bool,
 }
 
@@ -222,7 +196,7 @@ pub fn compile(
     number: u32,
     first_site: u32,
     first_info: u32,
-) -> Option<Code> {
+) -> Option<Code<OpInfo>> {
     let steps = steps(src);
     let n = steps.len() as u64;
     let last = steps.last()?;
@@ -240,9 +214,10 @@ pub fn compile(
         loaded: Loaded::default(),
         notes: (None, None),
         current: (None, 0),
+        following: &[],
         cached: None,
         far: Vec::new(),
-        factory: InstructionInfoFactory::new(),
+        recents: Vec::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -256,8 +231,10 @@ pub fn compile(
             ; add QWORD [rbp + regs::COUNTED + 8], n
         );
     }
-    dynasm!(c.asm ; .arch x64 ; sub r15, n as i32 ; jb =>short);
+    group1(c.asm, 8, 5, Rm::Reg(15), n as i32);
+    dynasm!(c.asm ; .arch x64 ; jb =>short);
     for (i, s) in steps.iter().enumerate() {
+        c.following = &steps[i + 1..];
         c.step(s, n - i as u64);
     }
     if !branch::is_last(&last.ins) {
@@ -280,6 +257,7 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
     let mut steps = Vec::with_capacity(src.ops.len());
     let mut rip = src.rip;
     let mut at = 0;
+    let mut factory = InstructionInfoFactory::new();
     for op in src.ops.iter().take(src.most) {
         let Some(bytes) = src.bytes.get(at..) else { break };
         let bits = if src.long { 64 } else { 32 };
@@ -295,7 +273,8 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
             None
         };
         let leaves = !src.long && plan.is_none() && writes_segment(&ins);
-        steps.push(Step { ins, op: *op, next, plan, live: ALL });
+        let (writes, touch) = effects(&mut factory, &ins, op, next, src.long);
+        steps.push(Step { ins, op: *op, next, plan, live: ALL, writes, touch });
         rip = next;
         at += usize::from(op.len);
         if leaves {
@@ -312,6 +291,40 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         };
     }
     steps
+}
+
+/// [`Step::writes`] and [`Step::touch`].
+fn effects(
+    factory: &mut InstructionInfoFactory,
+    ins: &Instruction,
+    op: &Op,
+    next: u64,
+    long: bool,
+) -> (u16, Option<Touch>) {
+    let info = factory.info(ins);
+    let stack = matches!(ins.mnemonic(), Mnemonic::Push | Mnemonic::Pop | Mnemonic::Call | Mnemonic::Ret);
+    let reads = |a| matches!(a, OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None);
+    let mut writes = 0;
+    for used in info.used_registers() {
+        let full = used.register().full_register();
+        if !reads(used.access()) && full.is_gpr() && !(stack && full == Register::RSP) {
+            writes |= 1 << full.number();
+        }
+    }
+    if stack && ins.op_kind(0) == OpKind::Register && ins.op0_register().full_register() == Register::RSP {
+        // POP into it.
+        writes |= 1 << 4;
+    }
+    let write = info.used_memory().iter().any(|m| !reads(m.access()));
+    let touch = if stack {
+        Some(Touch { base: int::STACK, write })
+    } else if info.used_memory().iter().all(|m| m.access() == OpAccess::NoMemAccess) {
+        None
+    } else {
+        let base = mem::base(op, next, long).map_or(mem::Base::Next(0), |b| b.0);
+        Some(Touch { base, write })
+    };
+    (writes, touch)
 }
 
 /// Accesses to memory of an instruction that is compiled.
@@ -393,23 +406,7 @@ impl Compiler<'_> {
         if branch::is_last(&s.ins) {
             self.cached = None;
         }
-        if self.cached.is_none() {
-            return;
-        }
-        for used in
-            self.factory.info_options(&s.ins, InstructionInfoOptions::NO_MEMORY_USAGE).used_registers()
-        {
-            let full = used.register().full_register();
-            let read = matches!(used.access(), OpAccess::Read | OpAccess::CondRead);
-            if read || !full.is_gpr() {
-                continue;
-            }
-            let guest = full.number() as u8;
-            // What moves RSP by a constant says so itself.
-            if guest != 4 || !matches!(s.ins.mnemonic(), Mnemonic::Push | Mnemonic::Pop) {
-                self.cached = self.cached.filter(|c| !c.counts_from(guest));
-            }
-        }
+        self.cached = self.cached.filter(|c| !c.counts_from(s.writes));
     }
 
     /// The number of the current instruction in the table.
@@ -471,6 +468,11 @@ impl Compiler<'_> {
         for (label, back, cached, slow) in std::mem::take(&mut self.far) {
             dynasm!(self.asm ; .arch x64 ; =>label);
             self.again(cached, slow);
+            dynasm!(self.asm ; .arch x64 ; jmp =>back);
+        }
+        for (label, back, size, access, slot, slow) in std::mem::take(&mut self.recents) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.renew_recent(size, access, slot, slow);
             dynasm!(self.asm ; .arch x64 ; jmp =>back);
         }
         for cold in std::mem::take(&mut self.cold) {

@@ -5,27 +5,9 @@
 //! RAX, RCX and RDX are scratch, dead between two guest instructions.
 
 use super::x87::Image;
+pub use crate::host;
 use dejavm_interp::x86::interpreter::Ran;
 use std::mem::offset_of;
-
-/// Host register numbers.
-pub mod host {
-    #![allow(missing_docs, reason = "the names are the manual's")]
-    pub const RAX: u8 = 0;
-    pub const RCX: u8 = 1;
-    pub const RDX: u8 = 2;
-    pub const RBX: u8 = 3;
-    pub const RBP: u8 = 5;
-    pub const RSI: u8 = 6;
-    pub const RDI: u8 = 7;
-    pub const R8: u8 = 8;
-    pub const R9: u8 = 9;
-    pub const R10: u8 = 10;
-    pub const R11: u8 = 11;
-    pub const R12: u8 = 12;
-    pub const R13: u8 = 13;
-    pub const R14: u8 = 14;
-}
 
 /// The pinned registers: guest number, host number.
 pub const PINNED: [(u8, u8); 10] = [
@@ -46,6 +28,30 @@ pub fn pinned(guest: u8) -> Option<u8> {
     PINNED.iter().find(|p| p.0 == guest).map(|p| p.1)
 }
 
+/// A translation, ready for use.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// Linear address of the page.
+    pub page: u64,
+    /// What to add to a linear address.
+    pub delta: u64,
+}
+
+impl Recent {
+    /// None: compiled code compares with the page and the lowest four bits of an address, no others.
+    pub const NONE: Self = Self { page: 0x800, delta: 0 };
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// What addresses are counted from: sixteen registers, constants, FS, GS, and one to spare.
+pub const RECENT_BASES: usize = 20;
+
 /// What compiled code works on besides registers. RBP points [`BIAS`] bytes into it.
 #[repr(C)]
 #[derive(Default)]
@@ -64,6 +70,8 @@ pub struct Ctx {
     pub gs_base: u64,
     /// FS and GS are writable data segments without a limit below 4 GiB (32-bit code asks).
     pub plain: [bool; 2],
+    /// The TLB's stamp, see [`crate::links`].
+    pub stamp: u64,
     /// The cache of indirect branches' targets.
     pub jumps: u64,
     /// A value kept over an access to memory.
@@ -106,6 +114,14 @@ pub struct Ctx {
     pub missed: u64,
     /// Blocks run, and accesses to memory in them, where [`super::block::Source::count`] is set.
     pub counted: [u64; 2],
+    /// Translations used last, see [`super::mem`].
+    pub recent: [[Recent; RECENT_BASES]; 2],
+    /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
+    pub recent_for: (u64, u64, u64),
+    /// The same of another space: guests go from one to another and back.
+    pub other: [[Recent; RECENT_BASES]; 2],
+    /// See `recent_for`.
+    pub other_for: (u64, u64, u64),
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
 }
@@ -126,6 +142,7 @@ field! {
     FS_BASE: fs_base,
     GS_BASE: gs_base,
     PLAIN: plain,
+    STAMP: stamp,
     JUMPS: jumps,
     TEMP: temp,
     BUDGET: budget,
@@ -136,6 +153,7 @@ field! {
     HOST_MXCSR: host_mxcsr,
     FP: fp,
     X87: x87,
+    RECENT: recent,
     NOTE: note,
     NOTE_MEMORY: note_memory,
     OPERAND: operand,

@@ -5,3 +5,4 @@ pub mod case;
 pub mod known;
 pub mod peer;
 pub mod subject;
+pub mod values;

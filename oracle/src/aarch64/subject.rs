@@ -74,6 +74,10 @@ impl Subject {
             put(0x3000 + 8 * ((ENTRY - 0x8000 >> 12) % 512 + i), CODE + (i << 12) | user);
         }
         put(0x4000 + 8 * ((DATA >> 12) % 512), PAGE | user);
+        // BRK everywhere but at the entry.
+        for at in (CODE..PAGE).step_by(4) {
+            mem.write(at, &0xd420_0000u32.to_le_bytes());
+        }
         Ok(Self { mem, tlb: Tlb::default() })
     }
 
@@ -104,10 +108,8 @@ impl Subject {
         let page = &mut self.mem.bytes_mut()[start..start + 4096];
         page.fill(0);
         page[..WINDOW].copy_from_slice(&case.state.mem);
-        // BRK everywhere but at the entry.
-        let code = &mut self.mem.bytes_mut()[CODE as usize..CODE as usize + 0x10000];
-        code.chunks_exact_mut(4).for_each(|w| w.copy_from_slice(&0xd420_0000u32.to_le_bytes()));
-        code[0x8000..0x8004].copy_from_slice(&case.word.to_le_bytes());
+        let code = CODE as usize + 0x8000;
+        self.mem.bytes_mut()[code..code + 4].copy_from_slice(&case.word.to_le_bytes());
         let op = decode::decode(case.word, cpu.model.features());
         let mut ex = Exec {
             cpu: &mut cpu,

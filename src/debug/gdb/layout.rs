@@ -18,9 +18,14 @@ pub struct Register {
 }
 
 impl Register {
-    /// Its bytes, if the board has such a CPU.
+    /// Its bytes, if it is the CPU's own and the board has such a CPU.
     pub fn get(&self, core: &Core<'_>) -> Option<Vec<u8>> {
-        core.get(self.source).map(|value| value.to_le_bytes()[..self.bytes].to_vec())
+        core.get(self.source).map(|value| self.cut(value))
+    }
+
+    /// A value in its size.
+    pub fn cut(&self, value: u128) -> Vec<u8> {
+        value.to_le_bytes()[..self.bytes].to_vec()
     }
 }
 

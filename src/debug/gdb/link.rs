@@ -10,6 +10,8 @@ use std::time::Duration;
 pub const PACKET: usize = 0x4000;
 /// Packets that may wait; the rest stays with the sender.
 const WAITING: usize = 256;
+/// Buffers that are read at once while the machine runs.
+const READS: usize = 64;
 /// How long nothing may come before the user's wish to quit is looked at.
 const PATIENCE: Duration = Duration::from_millis(100);
 const INTERRUPT: u8 = 3;
@@ -131,9 +133,22 @@ impl Link {
         }
     }
 
-    /// True when the debugger wants the machine to stop, or is gone. Never waits.
+    /// True when the debugger wants the machine to stop, or is gone. Never waits. A debugger has nothing
+    /// else to say while the machine runs: of packets that come then only so many are kept, so that
+    /// they cannot hide its wish, or that it is gone.
     pub fn interrupted(&mut self) -> bool {
-        self.receive();
+        for _ in 0..READS {
+            let before = self.waiting.len();
+            if !self.receive_some() {
+                break;
+            }
+            while self.waiting.len() > WAITING.max(before) {
+                let last = self.waiting.pop_back();
+                if last == Some(Packet::Interrupt) {
+                    return true;
+                }
+            }
+        }
         let place = self.waiting.iter().position(|p| *p == Packet::Interrupt);
         if let Some(place) = place {
             self.waiting.remove(place);
@@ -146,23 +161,32 @@ impl Link {
         self.gone
     }
 
-    /// Sends bytes.
+    /// Sends bytes. Who does not take them in time is gone, and what waits from it with it: each
+    /// answer to that would wait as long again.
     pub fn send(&mut self, bytes: &[u8]) {
-        if self.stream.send(bytes).is_err() {
+        if !self.gone && self.stream.send(bytes).is_err() {
             self.gone = true;
+            self.waiting.clear();
         }
     }
 
     fn receive(&mut self) {
+        while self.waiting.len() < WAITING && self.receive_some() {}
+    }
+
+    /// Receives what is there, at most a buffer of it. False when there is nothing.
+    fn receive_some(&mut self) -> bool {
         let mut buffer = [0; 4096];
-        while !self.gone && self.waiting.len() < WAITING {
-            match self.stream.receive(&mut buffer) {
-                Ok(Some(n)) => {
-                    let Self { framer, waiting, .. } = self;
-                    waiting.extend(buffer[..n].iter().filter_map(|&b| framer.take(b)));
-                }
-                Ok(None) => return,
-                Err(_) => self.gone = true,
+        match self.stream.receive(&mut buffer) {
+            Ok(Some(n)) => {
+                let Self { framer, waiting, .. } = self;
+                waiting.extend(buffer[..n].iter().filter_map(|&b| framer.take(b)));
+                true
+            }
+            Ok(None) => false,
+            Err(_) => {
+                self.gone = true;
+                false
             }
         }
     }

@@ -109,11 +109,11 @@ impl<B: Board> Session for Replay<'_, B> {
         let why = match how {
             Go::Forward => timeline.forward(condition, u64::MAX, control),
             Go::Backward => timeline.backward(condition, 0, control),
-            Go::Step(_) if one && condition.memory.is_empty() => timeline.step(1, control),
+            Go::Step(_) if one && watched(condition, None).is_empty() => timeline.step(1, control),
             Go::Step(_) if one => {
                 timeline.forward(&watched(condition, None), here.saturating_add(1), control)
             }
-            Go::StepBack(_) if one && condition.memory.is_empty() => timeline.step(-1, control),
+            Go::StepBack(_) if one && watched(condition, None).is_empty() => timeline.step(-1, control),
             Go::StepBack(_) if one && here > 0 => {
                 timeline.backward(&watched(condition, None), here - 1, control)
             }
@@ -169,7 +169,9 @@ impl<B: Board> Session for Replay<'_, B> {
     }
 }
 
-/// The watchpoints of a condition alone, and the steps of a CPU.
+/// The watchpoints and interrupts of a condition alone, and the steps of a CPU.
 fn watched(condition: &Condition, cpu: Option<usize>) -> Condition {
-    Condition { memory: condition.memory.clone(), changes: condition.changes, cpu, ..Condition::default() }
+    let Condition { memory, changes, interrupts, .. } = condition;
+    let (memory, changes, interrupts) = (memory.clone(), *changes, *interrupts);
+    Condition { memory, changes, interrupts, cpu, ..Condition::default() }
 }

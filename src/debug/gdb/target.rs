@@ -6,8 +6,9 @@ use super::session::{Go, Session, Stopped};
 use crate::machine::board::Board;
 use crate::replay::Input;
 use crate::timeline::Control;
+use crate::timeline::condition::Condition;
 use dejavm_interp::mem::{PAGE_SIZE, PhysAddr, Place};
-use dejavm_interp::probe::{Hit, What};
+use dejavm_interp::probe::{Hit, Vectors, What};
 use gdbstub::arch::{Arch, RegId, Registers};
 use gdbstub::common::{Signal, Tid};
 use gdbstub::stub::MultiThreadStopReason;
@@ -99,6 +100,15 @@ enum Action {
     Back,
 }
 
+/// What tells one run of a function from another: linear address of the next instruction, stack pointer, page
+/// tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Context {
+    linear: u64,
+    stack: Option<Vec<u8>>,
+    space: Option<u128>,
+}
+
 /// Why it stopped, in the library's words.
 pub type Reason = MultiThreadStopReason<u64>;
 
@@ -185,8 +195,10 @@ impl<'a, S: Session> Debuggee<'a, S> {
 
     fn register(&mut self, cpu: usize, number: usize) -> TargetResult<Vec<u8>, Self> {
         let register = self.layout.registers.get(number).ok_or(TargetError::Errno(EINVAL))?;
-        let core = self.session.machine().state.board.core(cpu);
-        register.get(&core).ok_or(TargetError::Errno(EINVAL))
+        let board = &mut self.session.machine().state.board;
+        let own = register.get(&board.core(cpu));
+        let kept = || board.device_register(cpu, register.source).map(|value| register.cut(value));
+        own.or_else(kept).ok_or(TargetError::Errno(EINVAL))
     }
 
     /// Registers that every stop reports: number and bytes.
@@ -209,13 +221,28 @@ impl<'a, S: Session> Debuggee<'a, S> {
         self.reason(how, stopped)
     }
 
-    /// Steps while the CPU is in a range of addresses.
+    /// Steps while the CPU is in a range of addresses. This is gdb's `step` and `next`: who goes through a
+    /// function's lines does not want the handler of an interrupt that comes in between, so the
+    /// handler is run up to where it returns, unless something in it stops the machine.
     fn go_through(&mut self, cpu: usize, range: &Range<u64>, control: &mut dyn Control) -> Reason {
         let how = Go::Step(cpu);
+        let condition = Condition { interrupts: Vectors::ALL, ..self.points.condition().clone() };
         let mut steps = 0u64;
         loop {
-            let stopped = self.session.go(how, self.points.condition(), control);
+            let before = self.context(cpu);
+            let mut stopped = self.session.go(how, &condition, control);
             steps += 1;
+            if let Stopped::Hit(Hit { cpu: entered, what: What::Interrupt { software, .. }, .. }) = stopped {
+                stopped = Stopped::Stepped;
+                if entered == cpu && !software {
+                    match self.go_out_of_handler(cpu, &before, control) {
+                        Some(other) => return self.reason(Go::Forward, other),
+                        None => continue,
+                    }
+                } else if entered != cpu {
+                    continue;
+                }
+            }
             let (pc, linear) = self.program_counter(cpu);
             if stopped != Stopped::Stepped || !range.contains(&pc) || self.points.breaks(linear) {
                 return self.reason(how, stopped);
@@ -224,6 +251,46 @@ impl<'a, S: Session> Debuggee<'a, S> {
                 return self.reason(how, Stopped::Interrupted);
             }
         }
+    }
+
+    /// Runs until a CPU is back where an interrupt took it from; `None` when it is. Otherwise what stopped
+    /// it before.
+    fn go_out_of_handler(
+        &mut self,
+        cpu: usize,
+        before: &Context,
+        control: &mut dyn Control,
+    ) -> Option<Stopped> {
+        let mut condition = self.points.condition().clone();
+        condition.execute.push(before.linear);
+        condition.execute.sort_unstable();
+        condition.execute.dedup();
+        loop {
+            match self.session.go(Go::Forward, &condition, control) {
+                Stopped::Hit(Hit { what: What::Execute, pc, cpu: there, .. }) if pc == before.linear => {
+                    if there == cpu && self.context(cpu) == *before {
+                        return None;
+                    }
+                    // Another task, or the handler itself, at the same instruction.
+                    if self.points.breaks(pc) {
+                        let icount = self.session.look().state.icount;
+                        return Some(Stopped::Hit(Hit { icount, cpu: there, pc, what: What::Execute }));
+                    }
+                }
+                other => return Some(other),
+            }
+        }
+    }
+
+    /// Where a CPU is in which program.
+    fn context(&mut self, cpu: usize) -> Context {
+        let (_, linear) = self.program_counter(cpu);
+        let stack = self.register(cpu, self.layout.hot[1]).ok();
+        let core = self.session.machine().state.board.core(cpu);
+        // Bits 11:0 of CR3 are flags, or a number that Linux gives a space anew; so are bits 63:48 of TTBR0.
+        let x86 = core.get("cr3").map(|cr3| cr3 >> 12);
+        let space = x86.or_else(|| core.get("ttbr0_el1").map(|ttbr0| ttbr0 & ((1 << 48) - 1)));
+        Context { linear, stack, space }
     }
 
     /// The program counter as gdb knows it, and its linear address.

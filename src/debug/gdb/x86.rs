@@ -163,6 +163,9 @@ const XMM_PARTS: [Part; 6] = [
     ("v2_int64", "v2i64", "int64", 2),
 ];
 
+/// The local APIC keeps it; only 64-bit mode has it (SDM volume 3, section 2.5).
+const CR8: Named = Named { name: "cr8", group: Group::Control, bits: 64 };
+
 /// The layout of a CPU with or without 64-bit mode.
 pub fn layout(long: bool) -> Layout {
     let all: Vec<Named> = inspect::registers().map(Named::from).collect();
@@ -204,6 +207,9 @@ pub fn layout(long: bool) -> Layout {
             };
             let name = if register.name == "kernel_gs_base" { "k_gs_base" } else { register.name };
             d.system(name, register, kind);
+            if long && name == "cr4" {
+                d.system("cr8", CR8, None);
+            }
         }
     });
     let mask = if long { u64::MAX } else { u32::MAX.into() };
@@ -232,8 +238,10 @@ mod tests {
         assert_eq!(all[40], "xmm0");
         assert_eq!(all[56..60], ["mxcsr", "fs_base", "gs_base", "gdtr_base"]);
         assert_eq!((long.together, long.hot), (59, [16, 7, 6]));
+        assert!(all.contains(&"cr8"));
         let short = Layout::new(Arch::I386);
         let all = names(&short);
+        assert!(!all.contains(&"cr8"));
         assert_eq!(all[..9], ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip"]);
         assert_eq!((short.together, short.hot), (41, [8, 4, 5]));
         for layout in [long, short] {
@@ -255,7 +263,7 @@ mod tests {
             assert!(cpu.set_register(r.name, 0x0102_0304_0506_0708 * (i as u128 % 7 + 1)));
         }
         for layout in [Layout::new(Arch::X86_64), Layout::new(Arch::I386)] {
-            for r in &layout.registers {
+            for r in layout.registers.iter().filter(|r| r.name != CR8.name) {
                 let value = cpu.register(r.source).unwrap().to_le_bytes();
                 assert_eq!(r.get(&Core::X86(&mut cpu)).unwrap(), value[..r.bytes], "{}", r.name);
             }

@@ -1,5 +1,6 @@
 //! What each device does, against its data sheet and the virtual clock.
 
+mod arm;
 mod input;
 mod interrupts;
 mod power;

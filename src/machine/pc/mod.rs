@@ -33,14 +33,14 @@ use crate::devices::uart::{self, Uart};
 use crate::devices::{Ctx, Device, Request, World};
 use crate::replay::{Input, Source};
 use bus::PcBus;
-use dejavm_interp::engine::{At, Clock, Engine, Exit};
+use dejavm_interp::engine::{At, Clock, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
 use dejavm_interp::x86::flags::bit;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::Activity;
 use dejavm_interp::x86::{Cpu, X86Bus};
 use interrupts::Wires;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// CPUID.01H:EDX.APIC.
 const CPUID_APIC: u32 = 1 << 9;
@@ -199,6 +199,11 @@ impl Devices {
             }
             Input::PowerButton => self.pm.power_button(ctx),
             Input::Reset => ctx.request(Request::Reset),
+            Input::WriteRegister { cpu, name, value } if name == TASK_PRIORITY => {
+                if let Some(apic) = self.local_apics.get_mut(usize::from(*cpu)) {
+                    apic.set_cr8(*value as u8 & 0xf);
+                }
+            }
             // The machine's own.
             Input::WriteMemory { .. } | Input::WriteRegister { .. } | Input::Fault { .. } => {}
             Input::Nmi if !self.has_apic => self.nmi_pin = true,
@@ -210,6 +215,9 @@ impl Devices {
         }
     }
 }
+
+/// The register that the local APIC keeps for its CPU.
+const TASK_PRIORITY: &str = "cr8";
 
 /// What firmware finds in the configuration device before the loader adds to it.
 fn firmware_config(config: &PcConfig) -> FwCfg {
@@ -279,7 +287,11 @@ impl Pc {
 }
 
 impl Board for Pc {
-    type Engine = dyn for<'a> Engine<Cpu, dyn X86Bus + 'a> + Send;
+    type Engine = dejavm_interp::x86::AnyEngine;
+
+    fn read<'de, D: Deserializer<'de>>(&self, from: D) -> Result<Self, D::Error> {
+        Self::deserialize(from)
+    }
 
     fn cpus(&self) -> usize {
         self.cpus.len()
@@ -330,6 +342,11 @@ impl Board for Pc {
 
     fn core(&mut self, index: usize) -> Core<'_> {
         Core::X86(&mut self.cpus[index])
+    }
+
+    fn device_register(&self, index: usize, name: &str) -> Option<u128> {
+        let apic = self.devices.local_apics.get(index)?;
+        (name == TASK_PRIORITY).then(|| apic.cr8().into())
     }
 
     fn translate(&self, index: usize, mem: &Memory, addr: u64) -> Option<PhysAddr> {

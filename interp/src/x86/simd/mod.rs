@@ -12,7 +12,6 @@ mod crypto;
 pub mod float;
 mod floatops;
 mod moves;
-pub mod pack;
 pub mod shape;
 mod shift;
 mod shuffle;
@@ -20,6 +19,7 @@ mod strings;
 mod swar;
 
 use super::op::Handler;
+pub use crate::pack;
 use iced_x86::Instruction;
 
 /// The files of this group, asked in turn.

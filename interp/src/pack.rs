@@ -1,9 +1,9 @@
 //! Vectors as plain integers: their lanes, and the usual ways to go over them.
 //!
-//! An operation on lanes is written once for every width: an MMX register is a `u64`, an XMM
+//! An operation on lanes is written once for every width: an MMX register is a `u64`, an XMM or AArch64 V
 //! register a `u128`. The 256-bit forms of AVX work on two 128-bit halves alike.
 
-use crate::softfloat::{F32, F64};
+use crate::softfloat::{F16, F32, F64};
 
 /// An element of a vector.
 pub trait Lane: Copy {
@@ -49,6 +49,7 @@ macro_rules! float_lane {
         }
     };
 }
+float_lane!(F16, u16);
 float_lane!(F32, u32);
 float_lane!(F64, u64);
 

@@ -1,14 +1,11 @@
-//! The compiler against the interpreter: random programs, run on both in random slices, must leave
-//! the same CPU and the same memory at every stop. A failure prints the seed; `DEJAVM_SEED` runs
-//! that one alone, `DEJAVM_ROUNDS` runs more than the usual few seconds' worth.
+//! x86 programs, see the [`super::harness`].
 
-use dejavm_interp::driver::Blocks;
-use dejavm_interp::engine::{Clock, Control, Engine, Stop};
-use dejavm_interp::mem::{Memory, Region};
-use dejavm_interp::x86::interpreter::Driver;
+use super::harness::{Random, Subject, number, put, random_programs, settings};
+use dejavm_interp::engine::{Clock, Engine, Exit};
+use dejavm_interp::mem::Memory;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{Segment, TableRegister, cr0, cr4, efer, right, seg};
-use dejavm_interp::x86::{Cpu, Interpreter, NoBus, X86, X86Bus};
+use dejavm_interp::x86::{Cpu, Interpreter, NoBus, X86Bus};
 use dejavm_jit::Jit;
 use dejavm_jit::x86::{Compiled, Settings};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpAccess, Register};
@@ -25,54 +22,8 @@ const STACK: u64 = 0x3_0000;
 /// Not mapped in 64-bit mode.
 const HOLE: u64 = 0x2_8000;
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 33) % n
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
-
 fn memory() -> Memory {
-    let mut mem = Memory::new(SIZE).unwrap();
-    mem.set_regions(vec![Region { start: 0, len: SIZE, offset: 0, writable: true }]).unwrap();
-    mem
-}
-
-fn put(mem: &mut Memory, at: u64, bytes: &[u8]) {
-    assert!(mem.load(at, bytes));
-}
-
-/// Eight bytes that are often interesting as one double or two singles.
-fn number(r: &mut Random) -> u64 {
-    let single = |r: &mut Random| {
-        let specials =
-            [0, 1, 0x7f_ffff, 0x80_0000, 0x7f80_0000, 0x7f80_0001, 0x7fc0_0000, 0x3f80_0000, 0x7f7f_ffff];
-        specials[r.below(9) as usize] | (r.next() as u32) << 31
-    };
-    match r.below(4) {
-        0 => {
-            let e = [0, 1, 0x3fe, 0x3ff, 0x400, 0x41e, 0x43f, 0x7fe, 0x7ff][r.below(9) as usize];
-            let m = [0, 1, 1 << 51, (1 << 52) - 1, r.next() >> 12][r.below(5) as usize];
-            e << 52 | m | r.next() << 63
-        }
-        1 => u64::from(single(r)) << 32 | u64::from(single(r)),
-        2 => {
-            u64::from((r.below(200) as f32 / 7.0).to_bits()) << 32 | u64::from((r.below(99) as f32).to_bits())
-        }
-        _ => r.next(),
-    }
+    super::harness::memory(SIZE)
 }
 
 /// Every exception goes to a handler that starts the program again with a stack and pointers that
@@ -187,7 +138,7 @@ const ONE: &[u8] = &[
     0x8d, 0x8d, 0x8f, 0x90, 0x91, 0x93, 0x98, 0x99, 0x9c, 0x9d, 0x9e, 0x9f, 0xa4, 0xa5, 0xa8, 0xa9, 0xaa,
     0xab, 0xac, 0xae, 0xa6, 0xb0, 0xb4, 0xb8, 0xba, 0xc0, 0xc1, 0xc6, 0xc7, 0xc8, 0xc9, 0xd0, 0xd1, 0xd2,
     0xd3, 0xd7, 0xd8, 0xd9, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0x9b, 0xf5, 0xf6, 0xf7, 0xf7, 0xf8,
-    0xf9, 0xfc, 0xfe, 0xff,
+    0xf9, 0xfa, 0xfb, 0xfb, 0xfc, 0xfe, 0xff,
 ];
 const TWO: &[u8] = &[
     0x10, 0x11, 0x14, 0x1f, 0x28, 0x29, 0x2a, 0x2c, 0x2d, 0x2e, 0x2f, 0x31, 0x40, 0x41, 0x42, 0x43, 0x44,
@@ -196,7 +147,7 @@ const TWO: &[u8] = &[
     0x62, 0x6e, 0x6f, 0x70, 0x7e, 0x7f, 0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a,
     0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa2, 0xa3, 0xae, 0xa4, 0xa5, 0xab, 0xac, 0xad, 0xaf, 0xaf, 0xb0, 0xb1,
     0xb3, 0xb6, 0xb7, 0xb8, 0xba, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf, 0xc0, 0xc1, 0xc6, 0xc8, 0xca, 0xcf,
-    0xd4, 0xd6, 0xe6, 0xeb, 0xef, 0xfc, 0xfe,
+    0x12, 0x16, 0x7c, 0x7d, 0xd0, 0xf0, 0xd4, 0xd6, 0xe6, 0xeb, 0xef, 0xfc, 0xfe,
 ];
 
 /// One random instruction other than a branch, or `None`.
@@ -214,7 +165,24 @@ fn instruction(r: &mut Random, long: bool) -> Option<Vec<u8>> {
     if long && r.below(3) != 0 {
         b.push(0x40 | r.below(16) as u8);
     }
-    if r.below(3) == 0 {
+    if r.one_in(12) {
+        // SSSE3 to SSE4.2, AES, PCLMULQDQ.
+        b.insert(0, 0x66);
+        b.extend([0x0f, if r.one_in(3) { 0x3a } else { 0x38 }]);
+        let opcode = if b.ends_with(&[0x3a]) {
+            [0x08 + r.below(8) as u8, 0x14 + r.below(4) as u8, 0x20 + r.below(3) as u8, 0x44, 0xdf]
+                [r.below(5) as usize]
+        } else {
+            [
+                r.below(0x0c) as u8,
+                0x1c + r.below(9) as u8,
+                0x28 + r.below(24) as u8,
+                0xdb + r.below(5) as u8,
+                0x17,
+            ][r.below(5) as usize]
+        };
+        b.push(opcode);
+    } else if r.below(3) == 0 {
         b.push(0x0f);
         b.push(TWO[r.below(TWO.len() as u64) as usize]);
     } else {
@@ -325,131 +293,60 @@ fn program(mem: &mut Memory, r: &mut Random, long: bool) {
     put(mem, CODE, &code);
 }
 
-/// Runs to the boundary `to`, or to where the CPU stops for good.
-fn run<B: Blocks<X86>>(
-    engine: &mut Driver<B>,
-    cpu: &mut Cpu,
-    mem: &mut Memory,
-    icount: &mut u64,
-    to: u64,
-    slice: &mut dyn FnMut(u64) -> u64,
-) -> Option<Stop> {
-    while *icount < to {
-        let budget = slice(to - *icount).clamp(1, to - *icount);
+/// x86, 32-bit and 64-bit.
+struct Programs;
+
+impl Subject for Programs {
+    type Cpu = Cpu;
+    type Interpreter = Interpreter;
+    type Jit = Jit;
+
+    fn setup(seed: u64) -> (Random, Cpu, Memory, Settings) {
+        let mut r = Random::new(seed);
+        let long = !r.one_in(3);
+        let (cpu, mut mem) = machine(long, &mut r);
+        program(&mut mem, &mut r, long);
+        let settings = settings(&mut r);
+        (r, cpu, mem, settings)
+    }
+
+    fn interpreter() -> Interpreter {
+        Interpreter::new()
+    }
+
+    fn jit(settings: Settings) -> Jit {
+        Jit::with(Compiled::new(settings))
+    }
+
+    fn interpret(
+        engine: &mut Interpreter,
+        cpu: &mut Cpu,
+        mem: &mut Memory,
+        clock: Clock,
+        budget: u64,
+    ) -> Exit {
         let bus: &mut dyn X86Bus = &mut NoBus;
-        let clock = Clock { icount: *icount, shift: 1, warp: 0 };
-        let exit = engine.run(cpu, 0, mem, bus, clock, budget);
-        *icount += exit.steps;
-        match exit.stop {
-            Stop::Budget => assert_eq!(exit.steps, budget),
-            Stop::Attention | Stop::Yield => {}
-            other => return Some(other),
-        }
+        engine.run(cpu, 0, mem, bus, clock, budget)
     }
-    None
-}
 
-/// A program and how to compile it, by its seed.
-fn setup(seed: u64) -> (Random, Cpu, Memory, Settings) {
-    let mut r = Random(seed | 1);
-    for _ in 0..8 {
-        r.next();
+    fn compile(engine: &mut Jit, cpu: &mut Cpu, mem: &mut Memory, clock: Clock, budget: u64) -> Exit {
+        let bus: &mut dyn X86Bus = &mut NoBus;
+        engine.run(cpu, 0, mem, bus, clock, budget)
     }
-    let long = !r.one_in(3);
-    let (cpu, mut mem) = machine(long, &mut r);
-    program(&mut mem, &mut r, long);
-    let settings = Settings {
-        threshold: if r.one_in(2) { 0 } else { r.below(4) as u8 },
-        most: if r.one_in(2) { 64 } else { 1 + r.below(8) as usize },
-        memory: if r.one_in(4) { 1 << 15 } else { 1 << 20 },
-    };
-    (r, cpu, mem, settings)
-}
 
-fn same(a: &Cpu, b: &Cpu) -> bool {
-    rmp_serde::to_vec(a).unwrap() == rmp_serde::to_vec(b).unwrap()
-}
-
-/// Looks for the first step at which a run in one go differs, and prints what led there.
-fn locate(seed: u64, up_to: u64) {
-    let mut trace = Vec::new();
-    for n in 1..=up_to {
-        let (_, mut cpu_a, mut mem_a, settings) = setup(seed);
-        let (_, mut cpu_b, mut mem_b, _) = setup(seed);
-        let (mut at_a, mut at_b) = (0, 0);
-        run(&mut Interpreter::new(), &mut cpu_a, &mut mem_a, &mut at_a, n, &mut |n| n);
-        let mut jit = Jit::with(Compiled::new(Settings { threshold: 0, ..settings }));
-        run(&mut jit, &mut cpu_b, &mut mem_b, &mut at_b, n, &mut |n| n);
-        if at_a != at_b || !same(&cpu_a, &cpu_b) || mem_a.bytes() != mem_b.bytes() {
-            eprintln!(
-                "first difference after {n} steps: {}",
-                trace[trace.len().saturating_sub(14)..].join("\n")
-            );
-            eprintln!("{:?}\n{:?}", Seen(&cpu_a), Seen(&cpu_b));
-            return;
-        }
-        let rip = cpu_a.rip();
-        let bytes = mem_a.bytes().get(rip as usize..rip as usize + 15).unwrap_or(&[]);
-        let bits = u32::from(cpu_a.code_size()) * 8;
+    fn next(cpu: &Cpu, mem: &Memory) -> String {
+        let rip = cpu.rip();
+        let bytes = mem.bytes().get(rip as usize..rip as usize + 15).unwrap_or(&[]);
+        let bits = u32::from(cpu.code_size()) * 8;
         let ins = Decoder::with_ip(bits, bytes, rip, DecoderOptions::NONE).decode();
         let mut text = String::new();
         iced_x86::Formatter::format(&mut iced_x86::NasmFormatter::new(), &ins, &mut text);
-        trace.push(format!("{n}: {rip:x} {text} {:02x?}", &bytes[..ins.len().min(bytes.len())]));
+        format!("{rip:x} {text} {:02x?}", &bytes[..ins.len().min(bytes.len())])
     }
-}
 
-/// Compares both engines on one program. Returns the steps made in compiled code.
-fn round(seed: u64) -> u64 {
-    let (mut r, cpu, mut mem, settings) = setup(seed);
-    let mut other = memory();
-    put(&mut other, 0, mem.bytes());
-    let (mut cpu_a, mut cpu_b) = (cpu.clone(), cpu);
-    let mut reference = Interpreter::new();
-    let mut second = Interpreter::new();
-    let mut jit = Jit::with(Compiled::new(settings));
-    let (mut at_a, mut at_b) = (0, 0);
-    let switches = r.one_in(4);
-    for _ in 0..30 {
-        let to = at_a + 1 + if r.one_in(3) { r.below(20) } else { r.below(800) };
-        let stop_a = run(&mut reference, &mut cpu_a, &mut mem, &mut at_a, to, &mut |n| n);
-        let small = r.one_in(3);
-        let mut slices = Random(r.next() | 1);
-        let mut slice = |n: u64| {
-            if small {
-                1 + slices.below(9)
-            } else if slices.one_in(2) {
-                n
-            } else {
-                1 + slices.below(200)
-            }
-        };
-        let interpreted = switches && r.one_in(3);
-        if switches || r.one_in(10) {
-            jit.flush();
-            second.flush();
-        }
-        let stop_b = if interpreted {
-            run(&mut second, &mut cpu_b, &mut other, &mut at_b, to, &mut slice)
-        } else {
-            run(&mut jit, &mut cpu_b, &mut other, &mut at_b, to, &mut slice)
-        };
-        let alike = (at_a, &stop_a) == (at_b, &stop_b) && same(&cpu_a, &cpu_b);
-        if !alike || mem.bytes() != other.bytes() {
-            locate(seed, at_a.max(at_b));
-            let memory = mem.bytes().iter().zip(other.bytes()).position(|(a, b)| a != b);
-            panic!(
-                "seed {seed}, {settings:?}: at {at_a} {stop_a:?} and {at_b} {stop_b:?}, memory {memory:x?}\n{:?}\n{:?}",
-                Seen(&cpu_a),
-                Seen(&cpu_b),
-            );
-        }
-        if stop_a.is_some() {
-            break;
-        }
+    fn show(cpu: &Cpu) -> String {
+        format!("{:?}", Seen(cpu))
     }
-    let counters = jit.counters();
-    let of = |name| counters.iter().find(|c| c.0 == name).map_or(0, |c| c.1);
-    of("steps in compiled code") - of("of those, handed to the interpreter")
 }
 
 struct Seen<'a>(&'a Cpu);
@@ -463,14 +360,6 @@ impl std::fmt::Debug for Seen<'_> {
 }
 
 #[test]
-fn random_programs() {
-    if let Ok(seed) = std::env::var("DEJAVM_SEED") {
-        round(seed.parse().expect("a seed"));
-        return;
-    }
-    let rounds = std::env::var("DEJAVM_ROUNDS").map_or(400, |n| n.parse().expect("a number of rounds"));
-    let steps: u64 = (1..=rounds).map(|i| round(i * 0x9e37_79b9)).sum();
-    // A test that runs next to nothing would not be one.
-    assert!(steps > rounds * 500, "only {steps} steps in compiled code");
-    eprintln!("{steps}");
+fn x86() {
+    random_programs::<Programs>();
 }

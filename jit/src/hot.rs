@@ -19,24 +19,25 @@ pub struct Hot {
     /// Blocks with these counters may be compiled.
     compiled: Box<[bool]>,
     counted: u32,
-}
-
-impl Default for Hot {
-    fn default() -> Self {
-        let (runs, written) = (vec![0; SLOTS].into_boxed_slice(), vec![0; SLOTS].into_boxed_slice());
-        Self { runs, written, compiled: vec![false; SLOTS].into_boxed_slice(), counted: 0 }
-    }
-}
-
-fn slot(rip: u64, offset: u64) -> usize {
-    (rip ^ rip >> 16 ^ offset >> 12) as usize & (SLOTS - 1)
+    /// Binary logarithm of what guest addresses of code are multiples of.
+    align: u32,
 }
 
 impl Hot {
+    /// Nothing was run yet.
+    pub fn new(align: u32) -> Self {
+        let (runs, written) = (vec![0; SLOTS].into_boxed_slice(), vec![0; SLOTS].into_boxed_slice());
+        Self { runs, written, compiled: vec![false; SLOTS].into_boxed_slice(), counted: 0, align }
+    }
+
+    fn slot(&self, rip: u64, offset: u64) -> usize {
+        (rip >> self.align ^ rip >> 16 ^ offset >> 12) as usize & (SLOTS - 1)
+    }
+
     /// Counts a run of the block at `rip`, whose code lies at `offset` in the host. True when it is
     /// worth compiling after `threshold` runs.
     pub fn count(&mut self, rip: u64, offset: u64, threshold: u8) -> bool {
-        let i = slot(rip, offset);
+        let i = self.slot(rip, offset);
         if self.runs[i] >= u16::from(threshold) << self.written[i].min(DOUBLINGS) {
             return true;
         }
@@ -52,12 +53,13 @@ impl Hot {
 
     /// False when the block is not compiled for sure.
     pub fn compiled(&self, rip: u64, offset: u64) -> bool {
-        self.compiled[slot(rip, offset)]
+        self.compiled[self.slot(rip, offset)]
     }
 
     /// The block was compiled.
     pub fn add(&mut self, rip: u64, offset: u64) {
-        self.compiled[slot(rip, offset)] = true;
+        let i = self.slot(rip, offset);
+        self.compiled[i] = true;
     }
 
     /// All compiled code was forgotten.
@@ -67,7 +69,7 @@ impl Hot {
 
     /// The block's code was written to after it was compiled.
     pub fn written(&mut self, rip: u64, offset: u64) {
-        let i = slot(rip, offset);
+        let i = self.slot(rip, offset);
         self.runs[i] = 0;
         self.written[i] = self.written[i].saturating_add(1);
     }
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn code_that_is_written_to_has_to_run_more_often() {
-        let mut hot = Hot::default();
+        let mut hot = Hot::new(0);
         for needed in [16, 32, 64, 128] {
             assert_eq!(runs_needed(&mut hot, 0x1234), needed);
             assert!(hot.count(0x1234, 0x5000, 16));
@@ -96,7 +98,7 @@ mod tests {
     /// 100 MB of code in blocks of 64 bytes, run through 40 times.
     #[test]
     fn long_code_is_never_hot() {
-        let mut hot = Hot::default();
+        let mut hot = Hot::new(0);
         let mut compiled = 0;
         for _ in 0..40 {
             for at in (0x100_0000..0x740_0000u64).step_by(64) {
@@ -109,7 +111,7 @@ mod tests {
     /// What is written to once in a while is compiled again after some time.
     #[test]
     fn writes_are_forgotten() {
-        let mut hot = Hot::default();
+        let mut hot = Hot::new(0);
         (0..20).for_each(|_| hot.written(8, 0));
         for at in 0..20u64 * u64::from(HALF_LIFE) {
             hot.count(0x8000 + (at << 20 >> 20) % 512 * 64, at >> 9 << 12, 255);

@@ -1,0 +1,608 @@
+//! The compiling engine, whatever the guest: finds, compiles, links and drops blocks.
+//!
+//! [`Compiled`] is another way for the interpreter's driver to run blocks: code that was run a few
+//! times is compiled, the rest is interpreted. Boundaries, events, caches and their coherence are the
+//! driver's, so that both engines share them. What a block becomes is a [`Translator`]'s.
+
+use crate::code::CodeMemory;
+use crate::hot::Hot;
+use crate::links::Targets;
+use dejavm_interp::cache::{self, Cache, block_key};
+use dejavm_interp::driver::{Blocks, Interpreted};
+use dejavm_interp::engine::{CodeSink, HostCode};
+use dejavm_interp::exec::{Exec, Flow};
+use dejavm_interp::guest::{self, Guest};
+use dejavm_interp::mem::PAGE_SIZE;
+use dejavm_interp::tlb::{Access, Tlb};
+use std::collections::BTreeMap;
+
+/// A guest's instructions, decoded.
+pub type OpOf<T> = <<T as Translator>::Guest as Guest>::Op;
+/// A guest's CPU.
+pub type CpuOf<T> = <<T as Translator>::Guest as Guest>::Cpu;
+/// Why a guest's instruction did not complete.
+pub type TrapOf<T> = <<T as Translator>::Guest as Guest>::Trap;
+/// The outcome of code that ran.
+pub type RanOf<T> = guest::Ran<<T as Translator>::Guest>;
+
+/// Why compiled code was left: the low byte of what it returns.
+pub mod exit {
+    /// The budget is smaller than the block whose number is above.
+    pub const BUDGET: u64 = 0;
+    /// The jump whose number is above leads to code that is not known yet.
+    pub const LINK: u64 = 1;
+    /// At [`super::Context::pc`], which was not found.
+    pub const JUMP: u64 = 2;
+    /// The interpreter ran an instruction: [`super::Context::result`] says how.
+    pub const RAN: u64 = 3;
+}
+
+/// A jump to another block, as it lies in the code at offsets from the block's start.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    /// Offset of the 32-bit distance.
+    pub jump: usize,
+    /// Offset of the code that it leads to while it is not linked.
+    pub stub: usize,
+    /// The guest address that it goes to.
+    pub rip: u64,
+    /// For a jump into another page: offsets of a distance that skips the check of the
+    /// translation, and of the 64-bit place of the page that it checks.
+    pub guard: Option<(usize, usize)>,
+}
+
+/// Host code of a block.
+pub struct Code<I> {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// How many of them come before what lies out of line.
+    pub hot: usize,
+    /// The jumps to other blocks.
+    pub sites: Vec<Site>,
+    /// What it hands to the interpreter, numbered from the `first_info` that was given.
+    pub infos: Vec<I>,
+}
+
+/// What a block is compiled from.
+pub struct Source<'a, T: Translator> {
+    /// The CPU that is about to run it.
+    pub cpu: &'a CpuOf<T>,
+    /// The block.
+    pub block: &'a cache::Block,
+    /// Its instructions.
+    pub ops: &'a [OpOf<T>],
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// The PC at its start.
+    pub pc: u64,
+    /// The mode that it is compiled for.
+    pub mode: T::Mode,
+    /// Most instructions to take.
+    pub most: usize,
+    /// Count the block's runs, see [`Context::counted`].
+    pub count: bool,
+}
+
+/// Where a block's code will run, and the numbers it gets.
+pub struct Target<T: Translator> {
+    /// The code that all blocks share.
+    pub shared: T::Shared,
+    /// The address.
+    pub base: usize,
+    /// The block's number.
+    pub number: u32,
+    /// Its first jump's number.
+    pub first_site: u32,
+    /// Its first instruction's number.
+    pub first_info: u32,
+}
+
+/// What compiled code works on besides registers, as the engine sees it.
+pub trait Context<G: Guest>: Default {
+    /// The PC after [`exit::JUMP`].
+    fn pc(&self) -> u64;
+    /// The outcome after [`exit::RAN`].
+    fn result(&mut self) -> Option<guest::Ran<G>>;
+    /// Instructions that compiled code handed to the interpreter.
+    fn handed(&self) -> u64;
+    /// Those of them that are compiled, and met a case that is not: a miss of the TLB mostly. None where
+    /// that is not counted.
+    fn missed(&self) -> Option<u64> {
+        None
+    }
+    /// Runs of blocks with [`Source::count`], and accesses to memory in them.
+    fn counted(&self) -> Option<[u64; 2]> {
+        None
+    }
+}
+
+/// How a guest's blocks are compiled and entered.
+pub trait Translator: Sized + 'static {
+    /// The guest architecture.
+    type Guest: Guest;
+    /// What compiled code depends on besides the instructions.
+    type Mode: Copy + Eq;
+    /// What compiled code works on.
+    type Context: Context<Self::Guest>;
+    /// What the interpreter needs to run one instruction of a block.
+    type Info;
+    /// Entry points of the code that all blocks share.
+    type Shared: Copy + Default;
+    /// Number of modes.
+    const MODES: usize;
+    /// Binary logarithm of what an instruction's address is a multiple of.
+    const ALIGN: u32;
+
+    /// The mode of a CPU, if code is compiled for it.
+    fn mode(cpu: &CpuOf<Self>) -> Option<Self::Mode>;
+    /// The mode's number, below [`Translator::MODES`].
+    fn index(mode: Self::Mode) -> usize;
+    /// How the interpreter's cache names the mode, see [`block_key`].
+    fn decoded_as(mode: Self::Mode) -> u8;
+    /// The PC, which is a linear address in every mode that code is compiled for.
+    fn pc(cpu: &CpuOf<Self>) -> u64;
+    /// Sets the PC.
+    fn set_pc(cpu: &mut CpuOf<Self>, pc: u64);
+    /// Puts the code that all blocks share into `memory`. `None` when it does not fit.
+    fn shared_code(memory: &mut CodeMemory) -> Option<Self::Shared>;
+    /// Compiles a block. `None` when it cannot be.
+    fn compile(src: &Source<'_, Self>, to: Target<Self>) -> Option<Code<Self::Info>>;
+    /// Runs compiled code from `code` on until it is left. Returns the reason, see [`exit`]. `targets` are the
+    /// addresses of the modes' [`Targets`].
+    fn enter(
+        shared: &Self::Shared,
+        ctx: &mut Self::Context,
+        ex: &mut Exec<'_, Self::Guest>,
+        infos: &[Self::Info],
+        targets: &mut [Targets],
+        mode: Self::Mode,
+        code: u64,
+    ) -> u64;
+}
+
+/// Settings that tests turn; none of them can be seen by the guest.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How often a block is interpreted before it is compiled.
+    pub threshold: u8,
+    /// Most instructions of a block.
+    pub most: usize,
+    /// Bytes of memory for code.
+    pub memory: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threshold: 16, most: usize::MAX, memory: 64 << 20 }
+    }
+}
+
+/// What the compiler did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Blocks compiled.
+    pub blocks: u64,
+    /// Guest instructions in them.
+    pub instructions: u64,
+    /// Bytes of host code made.
+    pub bytes: u64,
+    /// Times that everything was forgotten.
+    pub flushes: u64,
+    /// Blocks forgotten because their code was written to.
+    pub dropped: u64,
+    /// Steps made in compiled code, those handed over included.
+    pub steps: u64,
+    /// Steps of compiled code that were handed to the interpreter.
+    pub handed: u64,
+    /// Times that compiled code was left, by reason: budget, unknown direct target, unknown
+    /// indirect target, after an instruction of the interpreter.
+    pub exits: [u64; 4],
+    /// Blocks interpreted.
+    pub interpreted: u64,
+}
+
+/// A compiled block.
+struct Block {
+    key: u64,
+    rip: u64,
+    mode: usize,
+    code: u64,
+    /// Bytes of guest code.
+    bytes: u64,
+    /// Linked jumps that lead here, by number.
+    incoming: Vec<u32>,
+}
+
+/// A jump in compiled code, by the addresses where it runs.
+struct Jump {
+    jump: usize,
+    stub: usize,
+    rip: u64,
+    guard: Option<(usize, usize)>,
+}
+
+/// Compiled blocks and how to run them.
+pub struct Compiled<T: Translator> {
+    settings: Settings,
+    memory: Option<CodeMemory>,
+    shared: T::Shared,
+    /// Bytes of `memory` that the shared code takes.
+    shared_end: usize,
+    blocks: Vec<Block>,
+    jumps: Vec<Jump>,
+    infos: Vec<T::Info>,
+    /// By key, PC and mode.
+    by_place: BTreeMap<(u64, u64, usize), u32>,
+    /// By mode.
+    targets: Vec<Targets>,
+    hot: Hot,
+    generation: u64,
+    /// Of the probes that the compiled code was checked against.
+    probes: u64,
+    ctx: Box<T::Context>,
+    /// A jump that was just left for its target, to be linked.
+    link: Option<u32>,
+    /// Blocks count their runs.
+    counting: bool,
+    /// Who wants to know of compiled code.
+    sink: Option<CodeSink>,
+    /// See [`Stats`].
+    pub stats: Stats,
+}
+
+impl<T: Translator> Default for Compiled<T> {
+    fn default() -> Self {
+        Self::new(Settings::default())
+    }
+}
+
+impl<T: Translator> std::fmt::Debug for Compiled<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl<T: Translator> Compiled<T> {
+    /// Nothing compiled yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            memory: None,
+            shared: T::Shared::default(),
+            shared_end: 0,
+            blocks: Vec::new(),
+            jumps: Vec::new(),
+            infos: Vec::new(),
+            by_place: BTreeMap::new(),
+            targets: (0..T::MODES).map(|_| Targets::new(T::ALIGN)).collect(),
+            hot: Hot::new(T::ALIGN),
+            generation: 0,
+            probes: 0,
+            ctx: Box::default(),
+            link: None,
+            counting: false,
+            sink: None,
+            stats: Stats::default(),
+        }
+    }
+
+    /// Forgets all compiled code.
+    pub fn forget(&mut self) {
+        self.blocks.clear();
+        self.jumps.clear();
+        self.infos.clear();
+        self.by_place.clear();
+        self.hot.forget();
+        self.targets.iter_mut().for_each(Targets::clear);
+        self.link = None;
+        if let Some(memory) = &mut self.memory {
+            memory.truncate(self.shared_end);
+        }
+        self.stats.flushes += 1;
+    }
+
+    /// The memory for code, if the host gives it.
+    fn memory(&mut self) -> Option<&mut CodeMemory> {
+        if self.memory.is_none() {
+            let mut memory = CodeMemory::new(self.settings.memory).ok()?;
+            self.shared = T::shared_code(&mut memory)?;
+            self.shared_end = memory.used();
+            if let Some(sink) = &mut self.sink {
+                let at = memory.next() - memory.used();
+                sink(HostCode { at, len: memory.used(), pc: None });
+            }
+            self.memory = Some(memory);
+        }
+        self.memory.as_mut()
+    }
+
+    /// Forgets the blocks whose decoded form was dropped.
+    fn drop_key(&mut self, key: u64) {
+        let found: Vec<u32> =
+            self.by_place.range((key, 0, 0)..=(key, u64::MAX, usize::MAX)).map(|(_, b)| *b).collect();
+        for number in found {
+            self.hot.written(self.blocks[number as usize].rip, key >> 4);
+            self.drop_block(number);
+        }
+    }
+
+    fn drop_block(&mut self, number: u32) {
+        let block = &mut self.blocks[number as usize];
+        self.by_place.remove(&(block.key, block.rip, block.mode));
+        self.targets[block.mode].remove(block.rip);
+        self.stats.dropped += 1;
+        let Some(memory) = &mut self.memory else { return };
+        for jump in block.incoming.drain(..) {
+            let j = &self.jumps[jump as usize];
+            // A guarded jump is diverted before its check.
+            let at = j.guard.map_or(j.jump, |(skip, _)| skip);
+            memory.patch(at, &((j.stub as i64 - (at as i64 + 4)) as i32).to_le_bytes());
+        }
+    }
+
+    /// Forgets blocks that breakpoints lie in: those are interpreted.
+    fn heed_probes(&mut self, ex: &Exec<'_, T::Guest>) {
+        if self.probes == ex.probes.version() {
+            return;
+        }
+        self.probes = ex.probes.version();
+        let hit = |n: &&u32| {
+            let b = &self.blocks[**n as usize];
+            ex.probes.breaks_in(b.rip, b.bytes)
+        };
+        let found: Vec<u32> = self.by_place.values().filter(hit).copied().collect();
+        for number in found {
+            self.drop_block(number);
+        }
+    }
+
+    /// Makes jump `number` lead to block `to`, whose page lies at `page`.
+    fn connect(&mut self, number: u32, to: u32, page: u64) {
+        let (Some(j), Some(memory)) = (self.jumps.get(number as usize), &mut self.memory) else { return };
+        let block = &mut self.blocks[to as usize];
+        if j.rip != block.rip {
+            return;
+        }
+        memory.patch(j.jump, &((block.code as i64 - (j.jump as i64 + 4)) as i32).to_le_bytes());
+        if let Some((skip, place)) = j.guard {
+            memory.patch(place, &page.to_le_bytes());
+            memory.patch(skip, &[0; 4]);
+        }
+        block.incoming.push(number);
+    }
+
+    /// The code for the block at RIP, if it is compiled or may be now.
+    fn find(
+        &mut self,
+        cache: &mut Cache<OpOf<T>>,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_, T::Guest>,
+        mode: T::Mode,
+    ) -> Result<Option<u64>, TrapOf<T>> {
+        let rip = T::pc(ex.cpu);
+        let link = self.link.take();
+        let flushes = self.stats.flushes;
+        let mut e = *ex.tlb.entry(rip, Access::Fetch);
+        if rip.wrapping_sub(e.tag) >= PAGE_SIZE {
+            T::Guest::code(cache, tlbs, ex)?;
+            self.dropped(cache);
+            e = *ex.tlb.entry(rip, Access::Fetch);
+            if rip.wrapping_sub(e.tag) >= PAGE_SIZE {
+                return Ok(None);
+            }
+        }
+        let found = self.targets[T::index(mode)].find(rip, e.offset);
+        if found.is_some() && link.is_none() {
+            return Ok(found);
+        }
+        let offset = e.offset + rip.wrapping_sub(e.tag);
+        let key = block_key(offset, T::decoded_as(mode));
+        let known = found.is_some() || self.hot.compiled(rip, offset);
+        let number = match known.then(|| self.by_place.get(&(key, rip, T::index(mode)))).flatten() {
+            Some(n) => *n,
+            None if !self.hot.count(rip, offset, self.settings.threshold) => return Ok(None),
+            None => match self.compile(cache, tlbs, ex, key, mode)? {
+                Some(n) => n,
+                None => return Ok(None),
+            },
+        };
+        let code = self.blocks[number as usize].code;
+        self.targets[T::index(mode)].add(rip, e.offset, code);
+        if let Some(jump) = link
+            && self.stats.flushes == flushes
+        {
+            self.connect(jump, number, e.offset);
+        }
+        Ok(Some(code))
+    }
+
+    fn compile(
+        &mut self,
+        cache: &mut Cache<OpOf<T>>,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_, T::Guest>,
+        key: u64,
+        mode: T::Mode,
+    ) -> Result<Option<u32>, TrapOf<T>> {
+        let guest::Code::Block(decoded) = T::Guest::code(cache, tlbs, ex)? else { return Ok(None) };
+        self.dropped(cache);
+        let rip = T::pc(ex.cpu);
+        let breaks = ex.probes.breaks_in(rip, decoded.bytes.into());
+        if decoded.second != u64::MAX || decoded.key != key || breaks {
+            return Ok(None);
+        }
+        let offset = (key >> 4) as usize;
+        let Some(bytes) = ex.mem.bytes().get(offset..offset + decoded.bytes as usize) else {
+            return Ok(None);
+        };
+        let src = Source::<T> {
+            cpu: ex.cpu,
+            block: &decoded,
+            ops: cache.ops(&decoded),
+            bytes,
+            pc: rip,
+            mode,
+            most: self.settings.most,
+            count: self.counting,
+        };
+        for _ in 0..2 {
+            let Some(base) = self.memory().map(|m| m.next()) else { return Ok(None) };
+            let number = self.blocks.len() as u32;
+            let to = Target {
+                shared: self.shared,
+                base,
+                number,
+                first_site: self.jumps.len() as u32,
+                first_info: self.infos.len() as u32,
+            };
+            let Some(code) = T::compile(&src, to) else { return Ok(None) };
+            let Some(memory) = &mut self.memory else { return Ok(None) };
+            if memory.add(&code.bytes).is_some() {
+                self.stats.instructions += src.ops.len().min(self.settings.most) as u64;
+                let bytes = decoded.bytes.into();
+                let mode = T::index(mode);
+                let block = Block { key, rip, mode, code: base as u64, bytes, incoming: Vec::new() };
+                self.add(code, base, block);
+                return Ok(Some(number));
+            }
+            // Full: everything starts anew.
+            self.forget();
+        }
+        Ok(None)
+    }
+
+    fn add(&mut self, code: Code<T::Info>, base: usize, block: Block) {
+        self.stats.blocks += 1;
+        self.stats.bytes += code.bytes.len() as u64;
+        if let Some(sink) = &mut self.sink {
+            sink(HostCode { at: base, len: code.bytes.len(), pc: Some(block.rip) });
+        }
+        self.by_place.insert((block.key, block.rip, block.mode), self.blocks.len() as u32);
+        self.hot.add(block.rip, block.key >> 4);
+        self.blocks.push(block);
+        self.jumps.extend(code.sites.into_iter().map(|s| Jump {
+            jump: base + s.jump,
+            stub: base + s.stub,
+            rip: s.rip,
+            guard: s.guard.map(|(skip, page)| (base + skip, base + page)),
+        }));
+        self.infos.extend(code.infos);
+    }
+
+    /// Runs compiled code from `code` on.
+    fn execute<const PROBED: bool>(
+        &mut self,
+        cache: &mut Cache<OpOf<T>>,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_, T::Guest>,
+        mode: T::Mode,
+        code: u64,
+    ) -> RanOf<T> {
+        let before = ex.left;
+        let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &mut self.targets, mode, code);
+        self.stats.steps += before - ex.left;
+        let number = (reason >> 8) as usize;
+        self.stats.exits[(reason & 3) as usize] += 1;
+        match reason & 0xff {
+            exit::BUDGET => {
+                T::set_pc(ex.cpu, self.blocks[number].rip);
+                if ex.left == 0 {
+                    return Ok(Flow::Next);
+                }
+                self.stats.interpreted += 1;
+                Interpreted::<T::Guest>::run_block::<PROBED>(cache, tlbs, ex)
+            }
+            exit::LINK => {
+                T::set_pc(ex.cpu, self.jumps[number].rip);
+                self.link = Some(number as u32);
+                Ok(Flow::Next)
+            }
+            exit::JUMP => {
+                T::set_pc(ex.cpu, self.ctx.pc());
+                Ok(Flow::Next)
+            }
+            _ => self.ctx.result().unwrap_or(Ok(Flow::Next)),
+        }
+    }
+}
+
+impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
+    fn run<const PROBED: bool>(
+        &mut self,
+        cache: &mut Cache<OpOf<T>>,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_, T::Guest>,
+    ) -> RanOf<T> {
+        self.dropped(cache);
+        self.heed_probes(ex);
+        self.link = None;
+        loop {
+            // Before the code is looked for: its fetch may be a fault.
+            if PROBED && Interpreted::<T::Guest>::at_breakpoint(ex) {
+                return Ok(Flow::Next);
+            }
+            let mut code = None;
+            if let Some(mode) = T::mode(ex.cpu) {
+                code = self.find(cache, tlbs, ex, mode).map_err(|t| (t, None))?.map(|c| (mode, c));
+            }
+            let flow = match code {
+                Some((mode, code)) => self.execute::<PROBED>(cache, tlbs, ex, mode, code)?,
+                None => {
+                    self.stats.interpreted += 1;
+                    let flow = Interpreted::<T::Guest>::run_block::<PROBED>(cache, tlbs, ex)?;
+                    self.dropped(cache);
+                    flow
+                }
+            };
+            let goes_on = flow.goes_on();
+            if !goes_on || ex.attention || ex.left == 0 || PROBED && ex.probes.full() {
+                return Ok(flow);
+            }
+        }
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        let s = Stats { handed: self.ctx.handed(), ..self.stats };
+        let mut counters = vec![
+            ("blocks compiled", s.blocks),
+            ("instructions compiled", s.instructions),
+            ("bytes of code", s.bytes),
+            ("blocks dropped", s.dropped),
+            ("flushes", s.flushes),
+            ("steps in compiled code", s.steps),
+            ("of those, handed to the interpreter", s.handed),
+            ("exits for the budget", s.exits[0]),
+            ("exits for unknown direct targets", s.exits[1]),
+            ("exits for unknown indirect targets", s.exits[2]),
+            ("exits after an instruction of the interpreter", s.exits[3]),
+            ("blocks interpreted", s.interpreted),
+        ];
+        if let Some(missed) = self.ctx.missed() {
+            counters.push(("of those, compiled but for this case", missed));
+        }
+        if let Some([runs, accesses]) = self.ctx.counted().filter(|_| self.counting) {
+            counters.push(("compiled blocks run", runs));
+            counters.push(("accesses to memory of compiled code", accesses));
+        }
+        counters
+    }
+
+    fn count(&mut self) {
+        self.counting = true;
+    }
+
+    fn tell_code(&mut self, sink: CodeSink) {
+        self.sink = Some(sink);
+    }
+
+    fn dropped(&mut self, cache: &mut Cache<OpOf<T>>) {
+        if self.generation != cache.generation {
+            self.generation = cache.generation;
+            self.forget();
+            return;
+        }
+        for key in std::mem::take(&mut cache.dropped) {
+            self.drop_key(key);
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! AArch64 programs, see the [`super::harness`]: instructions are drawn from the decoder's table.
+
+use super::harness::{Random, Subject, memory, number, put, random_programs, settings};
+use dejavm_interp::aarch64::decode::{self, Row};
+use dejavm_interp::aarch64::exec::A64Bus;
+use dejavm_interp::aarch64::regs::{Features, Model, psr, sctlr};
+use dejavm_interp::aarch64::sysreg::{encoding, reg};
+use dejavm_interp::aarch64::{Cpu, Interpreter};
+use dejavm_interp::engine::{At, Bus, Clock, Engine, Exit};
+use dejavm_interp::mem::{Memory, PhysAddr};
+use dejavm_jit::aarch64::{Compiled, Jit, Settings};
+use std::sync::LazyLock;
+
+const SIZE: u64 = 0x4_0000;
+const TABLES: u64 = 0x1000;
+const VECTORS: u64 = 0x8000;
+const CODE: u64 = 0x1_0000;
+const CODE_PAGES: u64 = 3;
+const DATA: u64 = 0x2_0000;
+const STACK: u64 = 0x3_0000;
+/// Not mapped.
+const HOLE: u64 = 0x2_8000;
+/// Device memory.
+const DEVICE: u64 = 0x2_9000;
+
+/// Registers with addresses in them, mostly, and one with a small number.
+const POINTERS: [u32; 3] = [19, 20, 25];
+const SMALL: u32 = 21;
+
+/// A board whose devices give numbers that depend on place and time.
+struct Board;
+
+impl Bus for Board {
+    fn mmio_read(&mut self, _: &mut Memory, at: At, addr: PhysAddr, _: u8) -> u64 {
+        addr ^ at.icount
+    }
+    fn mmio_write(&mut self, _: &mut Memory, _: At, _: PhysAddr, _: u8, _: u64) {}
+    fn attention(&self) -> bool {
+        false
+    }
+}
+
+impl A64Bus for Board {
+    fn system_read(&mut self, _: &mut Memory, at: At, reg: u16) -> Option<u64> {
+        Some(at.icount << 8 | u64::from(reg))
+    }
+    fn system_write(&mut self, _: &mut Memory, _: At, _: u16, _: u64) -> Option<()> {
+        Some(())
+    }
+    fn firmware(&mut self, _: &mut Memory, at: At, _: bool, x: [u64; 4]) -> Option<u64> {
+        Some(x[1] ^ at.icount)
+    }
+    fn send_event(&mut self, _: At) {}
+}
+
+fn movz(rd: u32, imm: u64, shift: u32) -> u32 {
+    0xd280_0000 | shift / 16 << 21 | (imm as u32 & 0xffff) << 5 | rd
+}
+
+fn movk(rd: u32, imm: u64, shift: u32) -> u32 {
+    movz(rd, imm, shift) | 0x6000_0000
+}
+
+fn mrs(rt: u32, r: u16) -> u32 {
+    0xd520_0000 | u32::from(r) << 5 | rt
+}
+
+fn msr(rt: u32, r: u16) -> u32 {
+    0xd500_0000 | u32::from(r) << 5 | rt
+}
+
+/// RT = an address below 2^32.
+fn address(rt: u32, v: u64) -> [u32; 2] {
+    [movz(rt, v, 0), movk(rt, v >> 16, 16)]
+}
+
+const ERET: u32 = 0xd69f_03e0;
+
+/// What each vector does. A system call returns at once; another synchronous exception starts the program again
+/// with pointers that work; an interrupt returns with interrupts masked.
+fn handlers(mem: &mut Memory, el: u8) {
+    let mut sync = vec![
+        mrs(16, reg::ESR_EL1),
+        // LSR X16, X16, #26; SUB X16, X16, #15H
+        0xd35a_fe10,
+        0xd100_5610,
+        // CBZ to the ERET, below
+        0,
+    ];
+    for (rt, v) in [(19, DATA + 0x120), (20, DATA + 0x7f0), (25, STACK - 0x40), (16, STACK + 0x800)] {
+        sync.extend(address(rt, v));
+    }
+    // ADD SP, X16, #0, or SP_EL0
+    sync.push(if el == 0 { msr(16, reg::SP_EL0) } else { 0x9100_021f });
+    sync.extend(address(16, CODE));
+    sync.push(msr(16, reg::ELR_EL1));
+    // ADD X3, X3, #123H; SPSR: interrupts unmasked
+    sync.push(0x9104_8c63);
+    sync.push(movz(16, if el == 0 { 0 } else { 5 }, 0));
+    sync.push(msr(16, reg::SPSR_EL1));
+    let end = sync.len();
+    sync.push(ERET);
+    sync[3] = 0xb400_0010 | ((end - 3) as u32) << 5;
+    // ORR X16, X16, #80H
+    let irq = [mrs(16, reg::SPSR_EL1), 0xb279_0210, msr(16, reg::SPSR_EL1), ERET];
+    for from in [0x200, 0x400] {
+        put_words(mem, VECTORS + from, &sync);
+        for kind in [0x80, 0x100, 0x180] {
+            put_words(mem, VECTORS + from + kind, &irq);
+        }
+    }
+}
+
+fn put_words(mem: &mut Memory, at: u64, words: &[u32]) {
+    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    put(mem, at, &bytes);
+}
+
+fn machine(r: &mut Random) -> (Cpu, Memory) {
+    let mut mem = memory(SIZE);
+    let model = if r.one_in(2) { Model::Max } else { Model::CortexA53 };
+    let mut cpu = Cpu::new(model, 0, 1, CODE);
+    let el = u8::from(!r.one_in(2));
+    cpu.el = el;
+    cpu.sp_sel = el > 0;
+    cpu.daif = if r.one_in(2) { 0 } else { psr::DAIF };
+    // Tables of 4 KiB for 39 bits of address.
+    put(&mut mem, TABLES, &(TABLES + 0x1003).to_le_bytes());
+    put(&mut mem, TABLES + 0x1000, &(TABLES + 0x2003).to_le_bytes());
+    for page in 0..SIZE >> 12 {
+        let at = page << 12;
+        let user = if el == 0 && at >= CODE { 1 << 6 } else { 0 };
+        let device = if at == DEVICE { 1 << 2 } else { 0 };
+        if at != HOLE {
+            put(&mut mem, TABLES + 0x2000 + page * 8, &(at | 1 << 10 | user | device | 3).to_le_bytes());
+        }
+    }
+    cpu.sys.ttbr0[1] = TABLES;
+    cpu.sys.tcr[1] = 25 | 25 << 16;
+    cpu.sys.mair[1] = 0x00ff;
+    cpu.sys.vbar[1] = VECTORS;
+    cpu.sys.sctlr[1] |= sctlr::M | sctlr::UMA | sctlr::UCI | sctlr::DZE;
+    for (bit, n) in [(sctlr::A, 6), (sctlr::SA, 2), (sctlr::SA0, 2), (sctlr::UMA, 4), (sctlr::DZE, 4)] {
+        if r.one_in(n) {
+            cpu.sys.sctlr[1] ^= bit;
+        }
+    }
+    if r.one_in(16) {
+        cpu.sys.sctlr[1] ^= r.of(&[sctlr::M, sctlr::EE, sctlr::E0E]);
+    }
+    if r.one_in(16) {
+        cpu.sys.mdscr = r.of(&[1, 1 << 15, 1 << 12]);
+    }
+    handlers(&mut mem, el);
+    for x in &mut cpu.x[..31] {
+        *x = match r.below(4) {
+            0 => r.below(16),
+            1 => DATA + r.below(0x1000),
+            2 => u64::MAX - r.below(16),
+            _ => r.next(),
+        };
+    }
+    for v in &mut cpu.v {
+        *v = u128::from(number(r)) << 64 | u128::from(number(r));
+    }
+    cpu.x[19] = DATA + 0x120;
+    cpu.x[20] = DATA + 0x7f0;
+    cpu.x[25] = STACK - 0x40;
+    cpu.x[21] = r.below(16);
+    cpu.x[30] = CODE;
+    cpu.set_sp(STACK + 0x800);
+    if el == 0 {
+        cpu.sys.sp[1] = STACK + 0xf00;
+    }
+    cpu.sys.cpacr = if r.one_in(10) { 0 } else { 3 << 20 };
+    if r.one_in(6) {
+        // DN, FZ, rounding.
+        cpu.fpcr = (r.next() as u32) & 0x03c0_0000;
+    }
+    cpu.fpsr = (r.next() as u32) & 0x0800_009f;
+    for at in (DATA..DATA + 0x2000).step_by(8) {
+        put(&mut mem, at, &number(r).to_le_bytes());
+    }
+    (cpu, mem)
+}
+
+/// How often instructions of a row are drawn, of 8.
+fn weight(row: &Row) -> u64 {
+    match row.name {
+        "UDF" | "HLT" | "BRK" | "SMC" | "HVC" | "YIELD" | "WFE" | "WFI" | "SEV" | "SEVL" | "DRPS"
+        | "ERET" | "SYSL" => 1,
+        "BR" | "BLR" | "RET" | "SVC" | "SYS" | "MRS" | "MSR (register)" | "MSR (immediate)" => 3,
+        _ => 8,
+    }
+}
+
+/// System registers that a program may meet.
+const REGISTERS: &[u16] = &[
+    reg::TPIDR_EL0,
+    reg::TPIDR_EL0,
+    reg::TPIDRRO_EL0,
+    reg::TPIDR_EL1,
+    reg::SP_EL0,
+    reg::NZCV,
+    reg::NZCV,
+    reg::DAIF,
+    reg::FPSR,
+    reg::FPSR,
+    reg::CURRENTEL,
+    reg::ESR_EL1,
+    reg::FAR_EL1,
+    reg::SPSR_EL1,
+    reg::PAR_EL1,
+    reg::CTR_EL0,
+    reg::DCZID_EL0,
+    reg::MIDR_EL1,
+    encoding(3, 3, 14, 0, 2),
+];
+
+/// Rows of SIMD and floating-point instructions, their loads and stores not among them; the others.
+static ROWS: LazyLock<(Vec<&'static Row>, Vec<&'static Row>)> =
+    LazyLock::new(|| decode::rows().partition(|row| row.value >> 25 & 7 == 7));
+
+/// One random instruction of the table, or `None`.
+fn instruction(r: &mut Random, features: Features) -> Option<u32> {
+    // As many of the SIMD and floating-point rows as of the others.
+    let (simd, general) = &*ROWS;
+    let rows = if r.one_in(2) { simd } else { general };
+    let row = rows[r.below(rows.len() as u64) as usize];
+    if r.below(8) >= weight(row) || weight(row) == 1 && !r.one_in(8) {
+        return None;
+    }
+    let mut w = row.value | r.next() as u32 & !row.mask;
+    let system = w >> 22 == 0b11_0101_0100;
+    if system && w >> 19 & 3 >= 2 {
+        // MRS and MSR.
+        w = w & !(0xffff << 5) | u32::from(r.of(REGISTERS)) << 5;
+        if w >> 5 & 0xffff == u32::from(reg::FPCR) && !r.one_in(10) {
+            return None;
+        }
+    } else if system && w >> 19 & 3 == 1 {
+        // DC ZVA, DC CVAU, IC IVAU, TLBI VMALLE1
+        let op = r.of(&[encoding(1, 3, 7, 4, 1), encoding(1, 3, 7, 11, 1), encoding(1, 3, 7, 5, 1)]);
+        let op = if r.one_in(4) { encoding(1, 0, 8, 7, 0) } else { op };
+        w = w & !0x1f_ffff | u32::from(op) << 5 | r.of(&POINTERS);
+    }
+    let access = w >> 27 & 1 != 0 && w >> 25 & 1 == 0;
+    if access {
+        if !r.one_in(12) {
+            let base = if r.one_in(4) { 31 } else { r.of(&POINTERS) };
+            w = w & !(31 << 5) | base << 5;
+        }
+        // Register offset: a small number in the index.
+        if w >> 28 & 3 == 3 && w >> 24 & 1 == 0 && w >> 21 & 1 != 0 && w >> 10 & 3 == 2 && !r.one_in(12) {
+            w = w & !(31 << 16) | SMALL << 16;
+        }
+        // Unsigned offsets: small ones.
+        if w >> 28 & 3 == 3 && w >> 24 & 1 != 0 && !r.one_in(12) {
+            w &= !(0xff0 << 10);
+        }
+    }
+    // The pointers keep pointing, mostly.
+    let pointer = |n: u32| POINTERS.contains(&n) || n == SMALL || n == 31;
+    let written = if access { w >> 26 & 1 == 0 && pointer(w & 31) && w & 31 != 31 } else { pointer(w & 31) };
+    if written && !r.one_in(12) {
+        w = w & !31 | r.below(18) as u32;
+    }
+    // A word of a pair, or of write-back.
+    if access && w >> 28 & 3 == 2 && pointer(w >> 10 & 31) && !r.one_in(12) {
+        w = w & !(31 << 10) | (r.below(18) as u32) << 10;
+    }
+    (decode::allocated(w, features) || r.one_in(50)).then_some(w)
+}
+
+/// A program of some pages: random instructions, branches among them, and a jump back at the end.
+fn program(mem: &mut Memory, r: &mut Random, features: Features) {
+    let most = (CODE_PAGES * 1024) as usize;
+    let mut code: Vec<u32> = Vec::new();
+    let mut starts = Vec::new();
+    let mut fixes = Vec::new();
+    let want = 20 + r.below(120) as usize;
+    while starts.len() < want && code.len() < most - 8 {
+        if r.one_in(40) {
+            // On, somewhere else, near the end of a page now and then.
+            let gap = if r.one_in(3) { 1024 - code.len() % 1024 } else { r.below(80) as usize };
+            let gap = gap.saturating_sub(r.below(3) as usize).max(1);
+            if code.len() + gap + 50 < most {
+                code.push(0x1400_0000 | gap as u32);
+                code.resize(code.len() + gap - 1, 0xd503_201f);
+            }
+        }
+        let word = if r.one_in(5) {
+            fixes.push(code.len());
+            let (rt, cond) = (r.below(31) as u32, r.below(16) as u32);
+            let sf = (r.next() as u32) & 1 << 31;
+            match r.below(8) {
+                0 => 0x9400_0000,
+                1 => 0x1400_0000,
+                2 => 0x3400_0000 | sf | rt | (r.next() as u32) & 1 << 24,
+                3 => 0x3600_0000 | sf | rt | (r.next() as u32) & 0x01f8_0000,
+                4 => 0xd65f_03c0,
+                _ => 0x5400_0000 | cond,
+            }
+        } else {
+            match instruction(r, features) {
+                Some(w) => w,
+                None => continue,
+            }
+        };
+        starts.push(code.len());
+        code.push(word);
+    }
+    code.push(0x1400_0000 | -(code.len() as i32) as u32 & 0x03ff_ffff);
+    for at in fixes {
+        let to = starts[r.below(starts.len() as u64) as usize];
+        let d = (to as i32 - at as i32) as u32;
+        code[at] |= match code[at] >> 24 & 0x7f {
+            0x14..=0x17 => d & 0x03ff_ffff,
+            0x34 | 0x35 | 0x54 => (d & 0x7ffff) << 5,
+            0x36 | 0x37 => (d & 0x3fff) << 5,
+            _ => 0,
+        };
+    }
+    put_words(mem, CODE, &code);
+}
+
+/// AArch64 at EL0 and EL1.
+struct Programs;
+
+impl Subject for Programs {
+    type Cpu = Cpu;
+    type Interpreter = Interpreter;
+    type Jit = Jit;
+
+    fn setup(seed: u64) -> (Random, Cpu, Memory, Settings) {
+        let mut r = Random::new(seed);
+        let (cpu, mut mem) = machine(&mut r);
+        program(&mut mem, &mut r, cpu.model.features());
+        let settings = settings(&mut r);
+        (r, cpu, mem, settings)
+    }
+
+    fn interpreter() -> Interpreter {
+        Interpreter::new()
+    }
+
+    fn jit(settings: Settings) -> Jit {
+        Jit::with(Compiled::new(settings))
+    }
+
+    fn interpret(
+        engine: &mut Interpreter,
+        cpu: &mut Cpu,
+        mem: &mut Memory,
+        clock: Clock,
+        budget: u64,
+    ) -> Exit {
+        let bus: &mut dyn A64Bus = &mut Board;
+        engine.run(cpu, 0, mem, bus, clock, budget)
+    }
+
+    fn compile(engine: &mut Jit, cpu: &mut Cpu, mem: &mut Memory, clock: Clock, budget: u64) -> Exit {
+        let bus: &mut dyn A64Bus = &mut Board;
+        engine.run(cpu, 0, mem, bus, clock, budget)
+    }
+
+    fn disturb(r: &mut Random, cpu: &mut Cpu) {
+        cpu.irq = r.one_in(4);
+        cpu.fiq = r.one_in(10);
+    }
+
+    fn next(cpu: &Cpu, mem: &Memory) -> String {
+        let pc = cpu.pc;
+        let word = mem
+            .bytes()
+            .get(pc as usize..pc as usize + 4)
+            .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        format!("{pc:x} {} {word:08x}", decode::name(word))
+    }
+
+    fn show(cpu: &Cpu) -> String {
+        format!("{cpu:x?}")
+    }
+}
+
+#[test]
+fn aarch64() {
+    random_programs::<Programs>();
+}

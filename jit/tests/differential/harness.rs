@@ -1,0 +1,241 @@
+//! What the tests of all architectures share: slices, switches of the engine, comparison, reports.
+
+use dejavm_interp::engine::{Clock, Control, Exit, Stop};
+use dejavm_interp::mem::{Memory, Region};
+use dejavm_jit::engine::Settings;
+use serde::Serialize;
+
+/// A random sequence.
+pub struct Random(u64);
+
+impl Random {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut r = Self(seed | 1);
+        for _ in 0..8 {
+            r.next();
+        }
+        r
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 33) % n
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    /// One of several.
+    pub fn of<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// Guest memory of `size` bytes at address 0.
+pub fn memory(size: u64) -> Memory {
+    let mut mem = Memory::new(size).unwrap();
+    mem.set_regions(vec![Region { start: 0, len: size, offset: 0, writable: true }]).unwrap();
+    mem
+}
+
+pub fn put(mem: &mut Memory, at: u64, bytes: &[u8]) {
+    assert!(mem.load(at, bytes));
+}
+
+/// Eight bytes that are often interesting as one double or two singles.
+pub fn number(r: &mut Random) -> u64 {
+    let single = |r: &mut Random| {
+        let specials =
+            [0, 1, 0x7f_ffff, 0x80_0000, 0x7f80_0000, 0x7f80_0001, 0x7fc0_0000, 0x3f80_0000, 0x7f7f_ffff];
+        specials[r.below(9) as usize] | (r.next() as u32) << 31
+    };
+    match r.below(4) {
+        0 => {
+            let e = [0, 1, 0x3fe, 0x3ff, 0x400, 0x41e, 0x43f, 0x7fe, 0x7ff][r.below(9) as usize];
+            let m = [0, 1, 1 << 51, (1 << 52) - 1, r.next() >> 12][r.below(5) as usize];
+            e << 52 | m | r.next() << 63
+        }
+        1 => u64::from(single(r)) << 32 | u64::from(single(r)),
+        2 => {
+            u64::from((r.below(200) as f32 / 7.0).to_bits()) << 32 | u64::from((r.below(99) as f32).to_bits())
+        }
+        _ => r.next(),
+    }
+}
+
+/// How to compile a program.
+pub fn settings(r: &mut Random) -> Settings {
+    Settings {
+        threshold: if r.one_in(2) { 0 } else { r.below(4) as u8 },
+        most: if r.one_in(2) { 64 } else { 1 + r.below(8) as usize },
+        memory: if r.one_in(4) { 1 << 15 } else { 1 << 20 },
+    }
+}
+
+/// An architecture under test.
+pub trait Subject {
+    /// Its CPU.
+    type Cpu: Clone + Serialize;
+    /// The reference.
+    type Interpreter: Control;
+    /// What is compared with it.
+    type Jit: Control;
+
+    /// A program and how to compile it, by its seed.
+    fn setup(seed: u64) -> (Random, Self::Cpu, Memory, Settings);
+    fn interpreter() -> Self::Interpreter;
+    fn jit(settings: Settings) -> Self::Jit;
+    fn interpret(
+        engine: &mut Self::Interpreter,
+        cpu: &mut Self::Cpu,
+        mem: &mut Memory,
+        clock: Clock,
+        budget: u64,
+    ) -> Exit;
+    fn compile(
+        engine: &mut Self::Jit,
+        cpu: &mut Self::Cpu,
+        mem: &mut Memory,
+        clock: Clock,
+        budget: u64,
+    ) -> Exit;
+    /// Something from outside happens to the CPU.
+    fn disturb(_r: &mut Random, _cpu: &mut Self::Cpu) {}
+    /// The instruction that comes next, for a report.
+    fn next(cpu: &Self::Cpu, mem: &Memory) -> String;
+    /// The CPU, for a report.
+    fn show(cpu: &Self::Cpu) -> String;
+}
+
+/// Runs to the boundary `to`, or to where the CPU stops for good.
+fn run(
+    icount: &mut u64,
+    to: u64,
+    slice: &mut dyn FnMut(u64) -> u64,
+    engine: &mut dyn FnMut(Clock, u64) -> Exit,
+) -> Option<Stop> {
+    while *icount < to {
+        let budget = slice(to - *icount).clamp(1, to - *icount);
+        let exit = engine(Clock { icount: *icount, shift: 1, warp: 0 }, budget);
+        *icount += exit.steps;
+        match exit.stop {
+            Stop::Budget => assert_eq!(exit.steps, budget),
+            Stop::Attention | Stop::Yield => {}
+            other => return Some(other),
+        }
+    }
+    None
+}
+
+fn same<C: Serialize>(a: &C, b: &C) -> bool {
+    rmp_serde::to_vec(a).unwrap() == rmp_serde::to_vec(b).unwrap()
+}
+
+/// Looks for the first step at which a run in one go differs, and prints what led there. What comes from outside
+/// does not happen in it.
+fn locate<S: Subject>(seed: u64, up_to: u64) {
+    let mut trace = Vec::new();
+    for n in 1..=up_to {
+        let (_, mut cpu_a, mut mem_a, settings) = S::setup(seed);
+        let (_, mut cpu_b, mut mem_b, _) = S::setup(seed);
+        let (mut at_a, mut at_b) = (0, 0);
+        let mut interpreter = S::interpreter();
+        run(&mut at_a, n, &mut |n| n, &mut |clock, budget| {
+            S::interpret(&mut interpreter, &mut cpu_a, &mut mem_a, clock, budget)
+        });
+        let mut jit = S::jit(Settings { threshold: 0, ..settings });
+        run(&mut at_b, n, &mut |n| n, &mut |clock, budget| {
+            S::compile(&mut jit, &mut cpu_b, &mut mem_b, clock, budget)
+        });
+        if at_a != at_b || !same(&cpu_a, &cpu_b) || mem_a.bytes() != mem_b.bytes() {
+            let first = trace.len().saturating_sub(14);
+            eprintln!("first difference after {n} steps: {}", trace[first..].join("\n"));
+            eprintln!("{}\n{}", S::show(&cpu_a), S::show(&cpu_b));
+            return;
+        }
+        trace.push(format!("{n}: {}", S::next(&cpu_a, &mem_a)));
+    }
+}
+
+/// Compares both engines on one program. Returns the steps made in compiled code.
+fn round<S: Subject>(seed: u64) -> u64 {
+    let (mut r, cpu, mut mem, settings) = S::setup(seed);
+    let mut other = memory(mem.bytes().len() as u64);
+    put(&mut other, 0, mem.bytes());
+    let (mut cpu_a, mut cpu_b) = (cpu.clone(), cpu);
+    let mut reference = S::interpreter();
+    let mut second = S::interpreter();
+    let mut jit = S::jit(settings);
+    let (mut at_a, mut at_b) = (0, 0);
+    let switches = r.one_in(4);
+    for _ in 0..30 {
+        let to = at_a + 1 + if r.one_in(3) { r.below(20) } else { r.below(800) };
+        let stop_a = run(&mut at_a, to, &mut |n| n, &mut |clock, budget| {
+            S::interpret(&mut reference, &mut cpu_a, &mut mem, clock, budget)
+        });
+        let small = r.one_in(3);
+        let mut slices = Random(r.next() | 1);
+        let mut slice = |n: u64| {
+            if small {
+                1 + slices.below(9)
+            } else if slices.one_in(2) {
+                n
+            } else {
+                1 + slices.below(200)
+            }
+        };
+        let interpreted = switches && r.one_in(3);
+        if switches || r.one_in(10) {
+            jit.flush();
+            second.flush();
+        }
+        let stop_b = run(&mut at_b, to, &mut slice, &mut |clock, budget| {
+            if interpreted {
+                S::interpret(&mut second, &mut cpu_b, &mut other, clock, budget)
+            } else {
+                S::compile(&mut jit, &mut cpu_b, &mut other, clock, budget)
+            }
+        });
+        let alike = (at_a, &stop_a) == (at_b, &stop_b) && same(&cpu_a, &cpu_b);
+        if !alike || mem.bytes() != other.bytes() {
+            locate::<S>(seed, at_a.max(at_b));
+            let memory = mem.bytes().iter().zip(other.bytes()).position(|(a, b)| a != b);
+            panic!(
+                "seed {seed}, {settings:?}: at {at_a} {stop_a:?} and {at_b} {stop_b:?}, memory {memory:x?}\n{}\n{}",
+                S::show(&cpu_a),
+                S::show(&cpu_b),
+            );
+        }
+        if stop_a.is_some_and(|s| s != Stop::Halted) {
+            break;
+        }
+        let mut again = Random(r.next() | 1);
+        let mut twice = Random(again.0);
+        S::disturb(&mut again, &mut cpu_a);
+        S::disturb(&mut twice, &mut cpu_b);
+    }
+    let counters = jit.counters();
+    let of = |name| counters.iter().find(|c| c.0 == name).map_or(0, |c| c.1);
+    of("steps in compiled code") - of("of those, handed to the interpreter")
+}
+
+/// The test.
+pub fn random_programs<S: Subject>() {
+    if let Ok(seed) = std::env::var("DEJAVM_SEED") {
+        round::<S>(seed.parse().expect("a seed"));
+        return;
+    }
+    let rounds = std::env::var("DEJAVM_ROUNDS").map_or(400, |n| n.parse().expect("a number of rounds"));
+    let steps: u64 = (1..=rounds).map(|i| round::<S>(i * 0x9e37_79b9)).sum();
+    // A test that runs next to nothing would not be one.
+    assert!(steps > rounds * 500, "only {steps} steps in compiled code");
+    eprintln!("{steps}");
+}
