@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// What ended the work.
 enum Event {
     /// The machines part in this interval.
-    Found(Compared),
+    Found(Box<Compared>),
     /// It is to be left to one pair.
     Serial,
     Failed(Failure),
@@ -79,7 +79,7 @@ pub fn find<B: Board>(
     rayon::scope(|scope| (0..window.jobs).for_each(|_| scope.spawn(|_| work.work())));
     match work.first.into_inner().unwrap_or_else(|e| e.into_inner()) {
         None => Ok(Some(Compared { reached: to, found: None, diverged: [None, None] })),
-        Some((_, Event::Found(compared))) => Ok(Some(compared)),
+        Some((_, Event::Found(compared))) => Ok(Some(*compared)),
         Some((_, Event::Serial)) => Ok(None),
         Some((_, Event::Failed(failure))) => Err(failure),
     }
@@ -136,7 +136,7 @@ impl<B: Board> Work<'_, B> {
         }
         (self.progress)(compared.reached - from);
         if compared.found.is_some() {
-            return Ok(Some(Event::Found(compared)));
+            return Ok(Some(Event::Found(Box::new(compared))));
         }
         match next {
             Some(next) if !pair.stand_at(next)? => Ok(Some(Event::Serial)),
