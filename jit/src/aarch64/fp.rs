@@ -204,8 +204,10 @@ impl Compiler<'_> {
             Form::Convert => {
                 // The operand's size is the instruction's type, the result's the opcode's.
                 let to = if op.bits(16, 15) == 0 { 4 } else { 8 };
-                self.scalar(0, op.rn, size);
-                self.sse(prefix(size), 0x5a, 0, 0);
+                // The result leaves what is above it in the destination.
+                self.scalar(1, op.rn, size);
+                dynasm!(self.asm ; .arch x64 ; xorps xmm0, xmm0);
+                self.sse(prefix(size), 0x5a, 0, 1);
                 self.check(to, to == 4);
                 self.set_vector(op.rd, to, 0);
             }
