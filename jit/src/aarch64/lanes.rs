@@ -203,12 +203,7 @@ impl Compiler<'_> {
                 self.scalar(0, op.rd, size);
                 self.scalar(1, op.rn, size);
                 let m = self.vector(op.rm);
-                match (op.bits(22, 22), subtract) {
-                    (1, false) => dynasm!(self.asm ; .arch x64 ; vfmadd231pd xmm0, xmm1, Rx(m)),
-                    (1, true) => dynasm!(self.asm ; .arch x64 ; vfnmadd231pd xmm0, xmm1, Rx(m)),
-                    (_, false) => dynasm!(self.asm ; .arch x64 ; vfmadd231ps xmm0, xmm1, Rx(m)),
-                    _ => dynasm!(self.asm ; .arch x64 ; vfnmadd231ps xmm0, xmm1, Rx(m)),
-                }
+                self.fma(if subtract { 0xbc } else { 0xb8 }, op.bits(22, 22) != 0, 1, m);
                 self.check_lanes(op, true);
                 self.finish(op.rd, size);
             }
