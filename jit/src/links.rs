@@ -42,12 +42,14 @@ pub struct Targets {
     entries: Box<[Target]>,
     /// Binary logarithm of what guest addresses of code are multiples of.
     align: u32,
+    /// Something was noted since the table was empty.
+    used: bool,
 }
 
 impl Targets {
     /// An empty table.
     pub fn new(align: u32) -> Self {
-        Self { entries: vec![EMPTY; TARGETS].into_boxed_slice(), align }
+        Self { entries: vec![EMPTY; TARGETS].into_boxed_slice(), align, used: false }
     }
 
     fn index(&self, rip: u64) -> usize {
@@ -62,6 +64,7 @@ impl Targets {
 
     /// Notes the code for `rip`.
     pub fn add(&mut self, rip: u64, page: u64, code: u64) {
+        self.used = true;
         let i = self.index(rip);
         self.entries[i] = Target { rip, stamp: 0, offset: page, code };
     }
@@ -77,7 +80,9 @@ impl Targets {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        self.entries.fill(EMPTY);
+        if std::mem::take(&mut self.used) {
+            self.entries.fill(EMPTY);
+        }
     }
 
     /// Where the table lies, for compiled code.

@@ -103,6 +103,7 @@ fn case(bits: u32, bytes: &[u8]) -> String {
         sse: true,
         x87: true,
         most: usize::MAX,
+        count: false,
     };
     let code = block::compile(&source, SHARED, BASE, 0, 0, 0).expect("it compiles");
     let mut text = String::new();

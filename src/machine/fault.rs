@@ -125,7 +125,10 @@ impl Fault {
         }
         let mut core = board.core(cpu);
         let Some((bits, old)) = core.width(name).zip(core.get(name)) else {
-            let names = core.registers().iter().map(|r| r.name.to_owned()).collect();
+            let mut names: Vec<String> = core.registers().iter().map(|r| r.name.to_owned()).collect();
+            if names.is_empty() {
+                names.push("no registers".to_owned());
+            }
             let name = name.to_owned();
             return Err(Wrong::Name { place: format!("cpu{cpu}"), name, names, passing: false });
         };

@@ -19,7 +19,7 @@ use crate::devices::Request;
 use crate::replay::{Input, Output, Source};
 use any::{Any, AnyEngine};
 use board::Board;
-use dejavm_interp::engine::{Control, Exit, Stop};
+use dejavm_interp::engine::{CodeSink, Control, Exit, Stop};
 use dejavm_interp::mem::Memory;
 use dejavm_interp::probe::{Hit, Interest, Keep};
 pub use state::State;
@@ -159,6 +159,16 @@ impl<B: Board> Machine<B> {
     pub fn probe_from_here(&mut self, interest: Interest, keep: Keep) {
         self.mem.set_watches(&interest.memory);
         self.engine.probes().set(interest, keep, None);
+    }
+
+    /// Has the engine count more than usual, see [`Control::count`].
+    pub fn count(&mut self) {
+        self.engine.count();
+    }
+
+    /// Has `sink` told of the host code that the engine makes.
+    pub fn tell_code(&mut self, sink: CodeSink) {
+        self.engine.tell_code(sink);
     }
 
     /// What the engine did so far.

@@ -204,8 +204,10 @@ impl Compiler<'_> {
             Form::Convert => {
                 // The operand's size is the instruction's type, the result's the opcode's.
                 let to = if op.bits(16, 15) == 0 { 4 } else { 8 };
-                self.scalar(0, op.rn, size);
-                self.sse(prefix(size), 0x5a, 0, 0);
+                // The result leaves what is above it in the destination.
+                self.scalar(1, op.rn, size);
+                dynasm!(self.asm ; .arch x64 ; xorps xmm0, xmm0);
+                self.sse(prefix(size), 0x5a, 0, 1);
                 self.check(to, to == 4);
                 self.set_vector(op.rd, to, 0);
             }
@@ -222,9 +224,11 @@ impl Compiler<'_> {
             Form::Compare { zero } => {
                 self.compare_fp(op, size, zero);
                 self.flags.wrote(Kind::Float);
+                // What comes back from the interpreter is unordered: no such form has that.
+                self.flags.save(self.asm);
             }
             Form::ConditionalCompare => self.conditional_compare_fp(op, size),
-            Form::FromInteger { signed } => self.from_integer(op, size, signed),
+            Form::FromInteger { signed } => self.integer_to_fp(op, size, signed),
             Form::ToInteger => {
                 let wide = op.bits(31, 31) != 0;
                 let x = self.vector(op.rn);
@@ -351,7 +355,7 @@ impl Compiler<'_> {
         self.set_vector(op.rd, size, 0);
     }
 
-    fn from_integer(&mut self, op: &Op, size: u8, signed: bool) {
+    fn integer_to_fp(&mut self, op: &Op, size: u8, signed: bool) {
         let wide = op.bits(31, 31) != 0;
         let r = source(self.asm, 8, op.rn, RAX);
         // The upper lanes are zero, and the conversion waits for nothing.
@@ -378,18 +382,24 @@ impl Compiler<'_> {
     fn fused(&mut self, op: &Op, size: u8) {
         let (n, m) = (self.vector(op.rn), self.vector(op.rm));
         self.scalar(0, op.ra, size);
-        match (op.bits(21, 21), op.bits(15, 15), size) {
-            (0, 0, 8) => dynasm!(self.asm ; .arch x64 ; vfmadd231sd xmm0, Rx(n), Rx(m)),
-            (0, 0, _) => dynasm!(self.asm ; .arch x64 ; vfmadd231ss xmm0, Rx(n), Rx(m)),
-            (0, _, 8) => dynasm!(self.asm ; .arch x64 ; vfnmadd231sd xmm0, Rx(n), Rx(m)),
-            (0, _, _) => dynasm!(self.asm ; .arch x64 ; vfnmadd231ss xmm0, Rx(n), Rx(m)),
-            (_, 0, 8) => dynasm!(self.asm ; .arch x64 ; vfnmsub231sd xmm0, Rx(n), Rx(m)),
-            (_, 0, _) => dynasm!(self.asm ; .arch x64 ; vfnmsub231ss xmm0, Rx(n), Rx(m)),
-            (_, _, 8) => dynasm!(self.asm ; .arch x64 ; vfmsub231sd xmm0, Rx(n), Rx(m)),
-            _ => dynasm!(self.asm ; .arch x64 ; vfmsub231ss xmm0, Rx(n), Rx(m)),
-        }
+        // VFMADD231, VFNMADD231, VFNMSUB231, VFMSUB231 of scalars.
+        let code = match (op.bits(21, 21), op.bits(15, 15)) {
+            (0, 0) => 0xb9,
+            (0, _) => 0xbd,
+            (_, 0) => 0xbf,
+            _ => 0xbb,
+        };
+        self.fma(code, size == 8, n, m);
         self.check(size, true);
         self.set_vector(op.rd, size, 0);
+    }
+
+    /// A fused multiplication and addition to XMM0, of doubles or singles.
+    pub fn fma(&mut self, code: u8, double: bool, n: u8, m: u8) {
+        let b = if m >= 8 { 0 } else { 0x20 };
+        let w = if double { 0x80 } else { 0 };
+        // VEX.128.66.0F38
+        self.asm.extend(&[0xc4, 0xc2 | b, w | (!n & 15) << 3 | 1, code, 0xc0 | m & 7]);
     }
 
     /// Makes MXCSR the guest's, or hands the instruction over when FPCR is not as usual.

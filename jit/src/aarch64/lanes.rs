@@ -203,12 +203,7 @@ impl Compiler<'_> {
                 self.scalar(0, op.rd, size);
                 self.scalar(1, op.rn, size);
                 let m = self.vector(op.rm);
-                match (op.bits(22, 22), subtract) {
-                    (1, false) => dynasm!(self.asm ; .arch x64 ; vfmadd231pd xmm0, xmm1, Rx(m)),
-                    (1, true) => dynasm!(self.asm ; .arch x64 ; vfnmadd231pd xmm0, xmm1, Rx(m)),
-                    (_, false) => dynasm!(self.asm ; .arch x64 ; vfmadd231ps xmm0, xmm1, Rx(m)),
-                    _ => dynasm!(self.asm ; .arch x64 ; vfnmadd231ps xmm0, xmm1, Rx(m)),
-                }
+                self.fma(if subtract { 0xbc } else { 0xb8 }, op.bits(22, 22) != 0, 1, m);
                 self.check_lanes(op, true);
                 self.finish(op.rd, size);
             }
@@ -251,7 +246,7 @@ impl Compiler<'_> {
                 dynasm!(self.asm ; .arch x64 ; pshufd xmm0, Rx(n), order as i8);
                 self.finish(op.rd, size);
             }
-            Form::ToGeneral { signed } => self.to_general(op, signed),
+            Form::ToGeneral { signed } => self.move_to_general(op, signed),
             Form::Insert => self.insert_general(op),
             Form::Shift { code, number, by } => {
                 self.scalar(0, op.rn, size);
@@ -305,7 +300,7 @@ impl Compiler<'_> {
     }
 
     /// UMOV and SMOV.
-    fn to_general(&mut self, op: &Op, signed: bool) {
+    fn move_to_general(&mut self, op: &Op, signed: bool) {
         let n = self.vector(op.rn);
         if op.rd == ZERO {
             return;

@@ -11,7 +11,7 @@ use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::mem::{self, Cached, Touch};
-use super::{sse, x87};
+use super::{regs, sse, x87};
 use crate::engine::Code;
 pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
@@ -32,6 +32,8 @@ pub struct OpInfo {
     pub next: u64,
     /// Steps of the block that are not made before it, itself included.
     pub rest: u64,
+    /// It is compiled, and handed over only in cases that are not.
+    pub compiled: bool,
     /// Its handler looks at or changes the status flags.
     pub flags: bool,
     /// Compiled code must be left after it.
@@ -181,6 +183,8 @@ pub struct Source<'a> {
     pub x87: bool,
     /// Most instructions to take.
     pub most: usize,
+    /// Count the block's runs in [`regs::Ctx::counted`].
+    pub count: bool,
 }
 
 /// Compiles a block. `number` is its own, `first_site` and `first_info` those of its first jump and
@@ -219,6 +223,14 @@ pub fn compile(
         first_info,
     };
     let short = c.asm.new_dynamic_label();
+    if src.count {
+        let n = steps.iter().filter(|s| s.plan.is_some()).map(|s| accesses(&s.ins)).sum::<i32>();
+        dynasm!(c.asm
+            ; .arch x64
+            ; add QWORD [rbp + regs::COUNTED], 1
+            ; add QWORD [rbp + regs::COUNTED + 8], n
+        );
+    }
     group1(c.asm, 8, 5, Rm::Reg(15), n as i32);
     dynasm!(c.asm ; .arch x64 ; jb =>short);
     for (i, s) in steps.iter().enumerate() {
@@ -315,6 +327,13 @@ fn effects(
     (writes, touch)
 }
 
+/// Accesses to memory of an instruction that is compiled.
+fn accesses(ins: &Instruction) -> i32 {
+    let operands = (0..ins.op_count()).filter(|&i| ins.op_kind(i) == OpKind::Memory).count() as i32;
+    let address_only = matches!(ins.mnemonic(), Mnemonic::Lea | Mnemonic::Nop);
+    i32::from(ins.stack_pointer_increment() != 0) + if address_only { 0 } else { operands }
+}
+
 fn writes_segment(ins: &Instruction) -> bool {
     use Mnemonic::{Lds, Les, Lfs, Lgs, Lss};
     ins.op0_register().is_segment_register() && ins.mnemonic() != Mnemonic::Push
@@ -398,7 +417,15 @@ impl Compiler<'_> {
         let leave = !self.long && s.plan.is_none() && writes_segment(&s.ins);
         let flags = !leaves_flags(&s.ins, s.plan);
         let rest = self.current.1;
-        self.infos.push(OpInfo { op: s.op, next: s.next, rest, flags, leave, loaded: Loaded::default() });
+        self.infos.push(OpInfo {
+            compiled: s.plan.is_some(),
+            op: s.op,
+            next: s.next,
+            rest,
+            flags,
+            leave,
+            loaded: Loaded::default(),
+        });
         let info = self.first_info + self.infos.len() as u32 - 1;
         self.current.0 = Some(info);
         info

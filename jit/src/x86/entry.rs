@@ -101,6 +101,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     };
     let infos = ctx.infos;
     ctx.handed += 1;
+    ctx.missed += u64::from(info.compiled);
     // SAFETY: compiled code notes instructions of that same table.
     x87::save(ctx, ex, |n| unsafe { *(infos as *const OpInfo).add(n as usize) });
     ex.cpu.regs[..16].copy_from_slice(&ctx.regs);

@@ -110,6 +110,10 @@ pub struct Ctx {
     pub result: Option<Ran>,
     /// Instructions that compiled code handed to the interpreter.
     pub handed: u64,
+    /// Those of them that are compiled, and met a case that is not: a miss of the TLB mostly.
+    pub missed: u64,
+    /// Blocks run, and accesses to memory in them, where [`super::block::Source::count`] is set.
+    pub counted: [u64; 2],
     /// Translations used last, see [`super::mem`].
     pub recent: [[Recent; RECENT_BASES]; 2],
     /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
@@ -155,6 +159,7 @@ field! {
     OPERAND: operand,
     X87_STATE: x87_state,
     IMAGE: image,
+    COUNTED: counted,
 }
 
 /// Offset of a guest register's place in [`Ctx`] from RBP.
