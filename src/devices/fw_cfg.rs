@@ -3,6 +3,7 @@
 //! Reference: QEMU's documentation, specs/fw_cfg (selector, data, DMA interface, item keys).
 
 use super::{Ctx, Device};
+use dejavm_interp::mem::{PAGE_SIZE, Place};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -43,8 +44,6 @@ pub mod spec {
     pub const MMIO_SELECTOR: u64 = 8;
     pub const MMIO_DMA: u64 = 16;
     pub const MMIO_SIZE: u64 = 24;
-    /// Largest piece of one transfer that is moved at a time.
-    pub const CHUNK: usize = 1 << 16;
 }
 
 /// Bytes shared by all clones of a machine: they never change after power-on.
@@ -179,17 +178,22 @@ impl FwCfg {
         }
         let mut status = 0u32;
         if control & spec::DMA_READ != 0 {
+            let mut page = [0; PAGE_SIZE as usize];
             let mut done = 0u64;
-            // Beyond the item's end everything is zero. A hostile length costs no memory.
+            // Beyond the item's end everything is zero. A hostile length costs no memory, and no time where
+            // there is no RAM.
             while done < u64::from(length) {
-                let n = (u64::from(length) - done).min(spec::CHUNK as u64) as usize;
-                let mut chunk = vec![0; n];
-                let rest = self.rest();
-                let have = rest.len().min(n);
-                chunk[..have].copy_from_slice(&rest[..have]);
-                ctx.mem.write(target.wrapping_add(done), &chunk);
-                done += n as u64;
-                self.offset += n as u64;
+                let at = target.wrapping_add(done);
+                let n = (u64::from(length) - done).min(PAGE_SIZE - at % PAGE_SIZE);
+                if let Place::Ram(_) = ctx.mem.place(at) {
+                    let rest = self.rest();
+                    let have = rest.len().min(n as usize);
+                    page[..have].copy_from_slice(&rest[..have]);
+                    page[have..].fill(0);
+                    ctx.mem.write(at, &page[..n as usize]);
+                }
+                done += n;
+                self.offset += n;
             }
         } else if control & spec::DMA_WRITE != 0 {
             // No item is writable.
