@@ -5,6 +5,7 @@
     benches/engines.py --quick                one workload, one round: does it work?
     benches/engines.py --only vm --only sort  some workloads
     benches/engines.py --write                also puts the tables into docs/performance.md
+    benches/engines.py --state DIR --minutes 9   as much as fits into nine minutes
 
 A round is: every workload natively, then one boot under each of QEMU plain TCG,
 QEMU -icount, QEMU rr=record, QEMU rr=replay, DejaVM run, record and replay. In
@@ -14,12 +15,18 @@ threads, of the emulator's process between their arrivals. So neither the boot
 nor the making of data counts. "boot" is the time to the first line of /init.
 
 The table of seconds gives medians; the ratios are medians of the ratios of each
-round, whose runs lay close together. Needs guests/build.sh bench, Debian's
+round, whose runs lay close together. A ratio below the floor that is set for it
+is printed with the floor.
+
+With --state every run is kept in a folder as soon as it ends, and the same
+command goes on from there: exit status 3 says that it has to be given again.
+Needs guests/build.sh bench, Debian's
 qemu-system-x86 and a release build of dejavm (cargo build --release). Exit
 status 1 when a mode or a workload failed.
 """
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import os
@@ -30,6 +37,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -41,6 +49,18 @@ spec.loader.exec_module(side)
 NATIVE = "native"
 # What each mode of DejaVM is held against.
 AGAINST = {"run": "QEMU tcg", "record": "QEMU record", "replay": "QEMU replay"}
+# The least of those ratios: against record, replay and run.
+FLOORS = {
+    "boot": (1.7, 4, 1.2), "integer": (2.5, 4, 1.5), "memory": (1.2, 1.5, 1.1), "rep": (10, 10, 2),
+    "vm": (3, 4, 2), "nbody": (6, 8, 5), "sse": (6, 8, 5), "x87": (5, 6, 2), "syscalls": (2, 3, 1.2),
+    "forks": (2, 3, 1.2),
+}
+
+
+def floor(job, mode):
+    """The least ratio of QEMU's time over ours."""
+    record, replay, run = FLOORS.get(job, (0, 0, 0))
+    return {"record": record, "replay": replay, "run": run}[mode]
 
 
 def bail(text):
@@ -84,16 +104,44 @@ def native(folder, work, list_of_workloads):
     return {"jobs": jobs}
 
 
-def one_round(a, todo, folder, list_of_workloads, failed):
-    """One run of each mode; what it took."""
-    results = {}
+class State:
+    """What was measured so far, in a folder if it is to be kept."""
+
+    def __init__(self, folder, key):
+        self.file = os.path.join(folder, "results.json") if folder else None
+        self.key, self.rounds, self.failed, self.longest = key, [], {}, 0
+        if self.file and os.path.exists(self.file):
+            with open(self.file) as f:
+                kept = json.load(f)
+            if kept["key"] != key:
+                wrong = ", ".join(k for k in key if kept["key"].get(k) != key[k])
+                bail(f"{self.file} is of other runs ({wrong}): use another folder")
+            self.rounds, self.failed, self.longest = kept["rounds"], kept["failed"], kept["longest"]
+
+    def keep(self):
+        if not self.file:
+            return
+        kept = {"key": self.key, "rounds": self.rounds, "failed": self.failed, "longest": self.longest}
+        with open(self.file + ".new", "w") as f:
+            json.dump(kept, f, indent=1)
+        os.replace(self.file + ".new", self.file)
+
+
+def one_round(a, todo, folder, list_of_workloads, state, results, deadline):
+    """One run of each mode that has none yet. False when time is up."""
+    failed = state.failed
     for name, command, leaves, needs in [(NATIVE, None, None, None)] + todo:
-        if needs and needs not in results:
+        if name in results:
+            continue
+        if needs and (needs not in results or not os.path.exists(next(m[2] for m in todo if m[0] == needs))):
             failed.setdefault(name, "its record failed")
             continue
+        if deadline and time.monotonic() + state.longest > deadline:
+            return False
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
         if leaves and os.path.exists(leaves):
             os.remove(leaves)
+        start = time.monotonic()
         try:
             if name == NATIVE:
                 with tempfile.TemporaryDirectory(prefix="engines-native-") as work:
@@ -106,11 +154,15 @@ def one_round(a, todo, folder, list_of_workloads, failed):
                 r["jobs"]["boot"] = r["boot cpu"]
         except (side.Failed, OSError) as e:
             failed[name] = str(e)
+            state.keep()
             print(f"failed: {e}", file=sys.stderr)
             continue
         results[name] = r["jobs"]
+        failed.pop(name, None)
+        state.longest = max(state.longest, time.monotonic() - start)
+        state.keep()
         print(f"{sum(r['jobs'].values()):.2f} CPU s", file=sys.stderr)
-    return results
+    return True
 
 
 def ratio(rounds, job, over, under):
@@ -143,8 +195,21 @@ def tables(rounds, modes, jobs, engines):
             values += [ratio(rounds, job, name(m), NATIVE) for m in AGAINST]
             values += [ratio(rounds, job, name("record"), name("run")),
                        ratio(rounds, job, name("replay"), name("record"))]
-            lines.append(f"| {job} | " + " | ".join(show(v, ".2f") for v in values) + " |")
+            cells = [show(v, ".2f") for v in values]
+            for n, mode in enumerate(AGAINST):
+                if values[n] is not None and values[n] < floor(job, mode):
+                    cells[n] += f" (floor {floor(job, mode)})"
+            lines.append(f"| {job} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def digest(path):
+    """What names a build."""
+    try:
+        with open(path, "rb") as f:
+            return hashlib.sha256(f.read()).hexdigest()
+    except OSError:
+        return ""
 
 
 def main():
@@ -160,6 +225,8 @@ def main():
     p.add_argument("--images", default=os.path.join(ROOT, "guests", "build"), metavar="DIR")
     p.add_argument("--timeout", type=float, default=1800, metavar="S", help="for one boot (default 1800)")
     p.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    p.add_argument("--state", metavar="DIR", help="keep every run there and go on from what is there")
+    p.add_argument("--minutes", type=float, metavar="M", help="begin no run that may end later than that")
     p.add_argument("--json", metavar="FILE", help="write every round's figures there")
     a = p.parse_args()
     a.engine = a.engine or ["jit"]
@@ -177,12 +244,27 @@ def main():
     if a.only:
         a.run += " dejavm.bench=" + ",".join(name for name, _ in chosen)
     a.only = a.modes
-    rounds, failed = [], {}
-    with tempfile.TemporaryDirectory(prefix="engines-") as work:
+    deadline = time.monotonic() + 60 * a.minutes if a.minutes else None
+    if a.minutes and not a.state:
+        bail("--minutes needs --state, or what was measured would be lost")
+    with tempfile.TemporaryDirectory(prefix="engines-") as scratch:
+        work = a.state or scratch
+        os.makedirs(work, exist_ok=True)
         todo = side.modes(a, folder, work)
+        key = {"workloads": [c[0] for c in chosen], "modes": [m[0] for m in todo], "cpu": a.cpu or "",
+               "memory": a.memory, "dejavm": digest(a.dejavm)}
+        state = State(a.state, key)
         for n in range(a.rounds):
             print(f"round {n + 1} of {a.rounds}: ", end="", file=sys.stderr)
-            rounds.append(one_round(a, todo, folder, chosen, failed))
+            if n == len(state.rounds):
+                state.rounds.append({})
+            if not one_round(a, todo, folder, chosen, state, state.rounds[n], deadline):
+                done = sum(len(r) for r in state.rounds)
+                print(f"time is up with {done} of {a.rounds * (1 + len(todo))} runs: the same command goes on",
+                      file=sys.stderr)
+                return 3
+            print("complete", file=sys.stderr)
+    rounds, failed = state.rounds, state.failed
     modes = [NATIVE] + [m[0] for m in todo]
     jobs = (["boot"] if any(m != NATIVE for m in modes) else []) + [name for name, _ in chosen]
     version = ""

@@ -630,8 +630,7 @@ mod process {
             "{text}"
         );
         for (args, words) in [
-            (&[][..], "give two recordings"),
-            (&["--engines", "interp"], "not two names"),
+            (&["--engines", "interp"][..], "not two names"),
             (&["--engines", "interp,warp"], "warp: unknown engine"),
             (&["--inject", "5"], "not ICOUNT:TARGET[:BIT]"),
             (&["--inject", "x:value"], "not ICOUNT:TARGET[:BIT]"),

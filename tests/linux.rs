@@ -1,19 +1,32 @@
 //! Stock Debian kernels, whole: boot, a session at the serial console, power-off, and the run again.
 //!
-//! The guests are what `guests/build.sh amd64 i386` makes. Where they are missing the tests say so
+//! The guests are what `guests/build.sh amd64 i386 arm64` makes. Where they are missing the tests say so
 //! and end, but fail in CI, which builds them first. A kernel's start is some billions of steps, so
-//! an unoptimised build does not try. By default amd64 has the session and is verified, i386 starts
-//! without input and is verified and replayed; with `DEJAVM_LINUX=all` in the environment both have
-//! everything, and are verified twice.
+//! an unoptimised build does not try. By default amd64 and arm64 have the session and are verified, i386,
+//! and arm64 with two CPUs and the other interrupt controller, start without input and are verified and
+//! replayed; with `DEJAVM_LINUX=all` in the environment all have everything, are verified twice and (of
+//! x86) replayed with switches of the engine, and the files of both engines are compared for the whole
+//! boot instead of its beginning.
 #![allow(clippy::disallowed_methods, reason = "a process is driven and waited for in real time")]
 
 #[path = "linux/console.rs"]
 mod console;
+#[path = "torture/engines.rs"]
+#[allow(dead_code, reason = "one profile of many")]
+mod engines;
 
 use console::{Console, tail};
+use dejavm::host::files;
+use dejavm::machine::Machine;
+use dejavm::machine::build::{self, EngineKind};
+use dejavm::replay::replayer::{Outcome, Replayer};
+use dejavm::replay::runner::Runner;
+use dejavm::replay::tape::Tape;
+use engines::Profile;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 const DEJAVM: &str = env!("CARGO_BIN_EXE_dejavm");
 /// The guests' prompt, in the folder where their shell starts.
@@ -24,6 +37,8 @@ const TROUBLE: [&str; 5] = ["BUG", "Oops", "unchecked MSR", "Call Trace", "overr
 /// A guest's kernel, and a folder that goes away with the test.
 struct Guest {
     arch: &'static str,
+    /// Further options of the machine.
+    machine: &'static [&'static str],
     kernel: String,
     initrd: String,
     folder: PathBuf,
@@ -43,8 +58,8 @@ fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "{why}; skipped");
 }
 
-/// The guest of this name, if it can be run here.
-fn guest(name: &str, arch: &'static str) -> Option<Guest> {
+/// The guest of this name for a test of its own, if it can be run here, on a machine with these options.
+fn guest(name: &str, arch: &'static str, machine: &'static [&'static str], test: &str) -> Option<Guest> {
     if cfg!(debug_assertions) {
         skipped(&format!("linux {name}: this build is not optimised: cargo test --release --test linux"));
         return None;
@@ -57,10 +72,11 @@ fn guest(name: &str, arch: &'static str) -> Option<Guest> {
         skipped(&text);
         return None;
     }
-    let folder = std::env::temp_dir().join(format!("dejavm-linux-{name}-{}", std::process::id()));
+    let this = format!("dejavm-linux-{name}{}-{test}-{}", machine.len(), std::process::id());
+    let folder = std::env::temp_dir().join(this);
     std::fs::create_dir_all(&folder).unwrap();
     let [kernel, initrd] = files.map(|f| f.to_str().unwrap().to_owned());
-    Some(Guest { arch, kernel, initrd, folder })
+    Some(Guest { arch, machine, kernel, initrd, folder })
 }
 
 fn everything() -> bool {
@@ -74,10 +90,12 @@ impl Guest {
 
     /// Starts a recording; the console is on the process's pipes.
     fn record(&self, append: &str, more: &[&str], recording: &str) -> Console {
-        let append = format!("console=ttyS0 {append}");
+        let console = if self.arch == "aarch64" { "ttyAMA0" } else { "ttyS0" };
+        let append = format!("console={console} {append}");
         let mut args = vec!["record", "--arch", self.arch, "--kernel", &self.kernel];
         args.extend(["--initrd", &self.initrd, "--append", &append, "--memory", "256M"]);
         args.extend(["-o", recording]);
+        args.extend(self.machine);
         args.extend(more);
         Console::start(DEJAVM, &args)
     }
@@ -89,6 +107,44 @@ impl Guest {
         eprint!("{said}{err}");
         assert_eq!(out.status.code(), Some(0), "verify {recording}: {said}{err}");
         assert!(said.contains("verified") && said.contains("(the guest powered off)"), "verify: {said}{err}");
+    }
+
+    /// Replays, the engines taking turns at random steps: every checkpoint has to hold.
+    fn replay_switching(&self, recording: &str, seed: u64) {
+        let path = Path::new(recording);
+        let recording = files::open(path).unwrap();
+        let header = &recording.header;
+        let images = files::find(&header.machine, &recording.images, path, None).unwrap();
+        let machine = build::pc(&header.machine, &images, EngineKind::Interp).unwrap();
+        // Short pieces would take hours.
+        let profile =
+            Profile { piece: 20_000, flush: 50_000_000, switch: 5_000_000, ..Profile::random(seed) };
+        let engine = profile.switching().engine();
+        let machine =
+            Machine::new(machine.state.board, machine.mem, engine, header.machine.shift, machine.images);
+        let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
+        let mut replayer = Replayer::new(runner, Arc::new(Tape::new(&recording)));
+        let outcome = replayer.run(None, &mut ());
+        assert!(matches!(outcome, Outcome::End(_)), "seed {seed}, {profile:?}: {outcome:?}");
+    }
+
+    /// An input-free boot on each engine, the first steps of it or all: the files are the same.
+    fn same_files(&self, steps: Option<u64>) {
+        let [interp, jit] = ["interp", "jit"].map(|engine| {
+            let recording = self.file(engine);
+            let limit = steps.unwrap_or(u64::MAX).to_string();
+            let more = ["--rtc", "base=2026-01-01T00:00:00,clock=vm", "--seed", "1", "--engine", engine];
+            let more = [&more[..], &["--serial", "none", "--max-icount", &limit]].concat();
+            let console = self.record("dejavm.run=boot", &more, &recording);
+            let (status, _, said) = console.end();
+            assert_eq!(status, Some(0), "{engine}: {said}");
+            assert!(steps.is_some() || said.contains("powered off"), "{engine}: {said}");
+            eprint!("{engine}: {said}");
+            std::fs::read(recording).unwrap()
+        });
+        let same = interp.iter().zip(&jit).take_while(|(a, b)| a == b).count();
+        let (a, b) = (interp.len(), jit.len());
+        assert!(interp == jit, "recordings of {a} (interp) and {b} (jit) bytes differ from byte {same} on");
     }
 
     /// Replays in a fresh process, which must print the same.
@@ -176,7 +232,8 @@ fn session(guest: &Guest, machine: &str, recording: &str) -> Vec<u8> {
     let uname = command(c, "uname -a");
     assert!(uname.contains("Linux guest") && uname.contains(machine), "{uname}");
     let cpus = command(c, "cat /proc/cpuinfo");
-    assert!(cpus.contains("processor\t: 0") && cpus.contains("flags\t"), "{cpus}");
+    let features = if machine == "aarch64" { "Features\t" } else { "flags\t" };
+    assert!(cpus.contains("processor\t: 0") && cpus.contains(features), "{cpus}");
 
     let numbers: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
     let digest = command(c, "seq 1 20000 >/tmp/n; sha256sum /tmp/n");
@@ -228,6 +285,10 @@ fn whole_machine(guest: &Guest, machine: &str, interactive: bool) {
         if everything() {
             guest.verify(&recording, "jit");
             guest.replay(&recording, &printed);
+            if guest.arch != "aarch64" {
+                guest.replay_switching(&recording, 1);
+                guest.replay_switching(&recording, 2);
+            }
         }
     }
     if !interactive || everything() {
@@ -244,14 +305,52 @@ fn whole_machine(guest: &Guest, machine: &str, interactive: bool) {
 
 #[test]
 fn amd64_session() {
-    if let Some(guest) = guest("amd64", "x86_64") {
+    if let Some(guest) = guest("amd64", "x86_64", &[], "whole") {
         whole_machine(&guest, "x86_64", true);
     }
 }
 
 #[test]
 fn i386_without_input() {
-    if let Some(guest) = guest("i386", "i386") {
+    if let Some(guest) = guest("i386", "i386", &[], "whole") {
         whole_machine(&guest, "i686", false);
     }
+}
+
+#[test]
+fn arm64_session() {
+    if let Some(guest) = guest("arm64", "aarch64", &[], "whole") {
+        whole_machine(&guest, "aarch64", true);
+    }
+}
+
+#[test]
+fn arm64_two_cpus_without_input() {
+    if let Some(guest) =
+        guest("arm64", "aarch64", &["--machine", "virt,gic-version=3", "--smp", "2"], "whole")
+    {
+        whole_machine(&guest, "aarch64", false);
+    }
+}
+
+/// The first 100 million steps of a boot, or all of them: both engines write the same file.
+fn engines_agree(name: &str, arch: &'static str) {
+    if let Some(guest) = guest(name, arch, &[], "engines") {
+        guest.same_files(if everything() { None } else { Some(100_000_000) });
+    }
+}
+
+#[test]
+fn amd64_files_of_both_engines() {
+    engines_agree("amd64", "x86_64");
+}
+
+#[test]
+fn i386_files_of_both_engines() {
+    engines_agree("i386", "i386");
+}
+
+#[test]
+fn arm64_files_of_both_engines() {
+    engines_agree("arm64", "aarch64");
 }

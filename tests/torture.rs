@@ -27,14 +27,20 @@ mod layout;
 mod program;
 
 use compare::{Outcome, Run, compare};
+use dejavm::debug::intervals;
+use dejavm::debug::lockstep::{Lockstep, Setup, Window};
+use dejavm::host::files;
 use dejavm::machine::Machine;
+use dejavm::machine::build::{self, EngineKind};
 use dejavm::machine::pc::Pc;
 use dejavm::replay::Input;
+use dejavm::timeline::Make;
 use engines::{Fault, PcEngine, Profile};
 use guests::{Guest, Parts};
 use instructions::Instructions;
 use program::Program;
 use rayon::prelude::*;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -191,6 +197,50 @@ fn tortured(guest: &Guest, seed: u64) -> Result<(), String> {
     let bytes = guest.recordings(&profile, &common::Script::new(seed, false, 20)).map_err(again)?;
     eprintln!("torture: {}: {steps} steps, a recording of {bytes} bytes: no difference", guest.name);
     Ok(())
+}
+
+/// `dejavm diff` over saved snapshots finds a fault of an engine where one pair of machines finds it.
+#[test]
+fn diff_over_intervals_finds_an_engine_s_fault() {
+    let folder = std::env::temp_dir().join(format!("dejavm-torture-diff-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("demo.dvm");
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_dejavm"))
+        .args(["record", "--kernel", guests::file("guests/demo/demo.elf").to_str().unwrap()])
+        .args(["--memory", "16M", "--seed", "1", "--rtc", "base=2026-01-01,clock=vm", "--serial", "none"])
+        .args(["--max-icount", "12000000", "--save-every", "2M", "-o", path.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    let recording = Arc::new(files::open(&path).unwrap());
+    assert!(recording.saved.len() >= 3, "{} snapshots", recording.saved.len());
+    let images = files::find(&recording.header.machine, &recording.images, &path, None).unwrap();
+    let make = |fault: Option<(u64, Fault)>| -> Make<Pc> {
+        let (config, images) = (recording.header.machine.clone(), images.clone());
+        Arc::new(move || {
+            let m = build::pc(&config, &images, EngineKind::Interp)?;
+            let engine = Profile { fault, ..Profile::reference() }.engine();
+            Ok(Machine::new(m.state.board, m.mem, engine, m.state.shift, m.images))
+        })
+    };
+    let good = make(None);
+    let window = |jobs| Window { from: 0, to: None, every: false, jobs };
+    let over = |bad: &Make<Pc>| intervals::find(&recording, [&good, bad], window(2), &|_| ()).unwrap();
+    let whole = over(&make(None)).expect("the snapshots hold");
+    assert!(whole.found.is_none() && whole.reached == recording.last().icount, "{whole:?}");
+    // In the interval in the middle and in the first one; the last bytes of memory stay as they are.
+    for step in [5_500_000, 1_200_000] {
+        let bad = make(Some((step, Fault::Memory((16 << 20) - 3, 5))));
+        let found = over(&bad).expect("it is found before a snapshot does not hold").found.unwrap();
+        assert_eq!(found.at.icount, step - 1, "{found:?}");
+        assert_eq!((found.memory[0].addr, found.memory_bytes), ((16 << 20) - 3, 1), "{found:?}");
+        let setup =
+            |make: &Make<Pc>| Setup { make: make.clone(), recording: recording.clone(), faults: Vec::new() };
+        let mut pair = Lockstep::new(setup(&good), setup(&bad)).unwrap();
+        let one = pair.find(window(1), &mut ()).unwrap().found.unwrap();
+        assert_eq!(format!("{found:?}"), format!("{one:?}"));
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 /// The harness finds what is wrong, at its step: a bit of a register, a bit of memory.

@@ -2,7 +2,7 @@
 //! is run between two looks at events is a [`Blocks`]; what an instruction means is a [`Guest`].
 
 use crate::cache::Cache;
-use crate::engine::{At, Bus, Clock, Control, Exit, Stop};
+use crate::engine::{At, Bus, Clock, CodeSink, Control, Exit, Stop};
 use crate::exec::{Exec, Flow};
 use crate::guest::{Boundary, Code, Guest, Ran};
 use crate::mem::{Hit, Memory};
@@ -23,6 +23,14 @@ pub trait Blocks<G: Guest> {
 
     /// Stores dropped decoded blocks: [`Cache::dropped`] or a new [`Cache::generation`] tells which.
     fn dropped(&mut self, cache: &mut Cache<G::Op>);
+
+    /// See [`Control::count`].
+    fn count(&mut self) {}
+
+    /// See [`Control::tell_code`].
+    fn tell_code(&mut self, sink: CodeSink) {
+        drop(sink);
+    }
 
     /// See [`Control::counters`].
     fn counters(&self) -> Vec<(&'static str, u64)> {
@@ -266,8 +274,18 @@ impl<G: Guest, B: Blocks<G>> Control for Driver<G, B> {
         &mut self.probes
     }
 
+    fn count(&mut self) {
+        self.blocks.count();
+    }
+
+    fn tell_code(&mut self, sink: CodeSink) {
+        self.blocks.tell_code(sink);
+    }
+
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.blocks.counters()
+        let mut counters = self.blocks.counters();
+        counters.push(("translations cached", self.tlbs.iter().map(Tlb::fills).sum()));
+        counters
     }
 }
 

@@ -77,6 +77,20 @@ pub struct Exit {
     pub stop: Stop,
 }
 
+/// Host code that an engine made, for profilers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostCode {
+    /// Where it runs.
+    pub at: usize,
+    /// Bytes.
+    pub len: usize,
+    /// The guest code's address, as the guest's instruction pointer had it; none for code that all shares.
+    pub pc: Option<u64>,
+}
+
+/// Who wants to know of host code.
+pub type CodeSink = Box<dyn FnMut(HostCode) + Send>;
+
 /// What the machine wants of its engine besides running CPUs, whatever they are.
 pub trait Control {
     /// Drops everything cached from guest memory and CPU state. Never visible to the guest.
@@ -84,6 +98,14 @@ pub trait Control {
 
     /// What a debugger wants to know of the next runs.
     fn probes(&mut self) -> &mut Probes;
+
+    /// Counts more than usual from the first run on, at some cost in speed.
+    fn count(&mut self) {}
+
+    /// Has `sink` told of all host code that is made from here on.
+    fn tell_code(&mut self, sink: CodeSink) {
+        drop(sink);
+    }
 
     /// What the engine did so far, for a report: names and numbers.
     fn counters(&self) -> Vec<(&'static str, u64)> {

@@ -163,6 +163,10 @@ impl Memory {
         let len =
             usize::try_from(size.next_multiple_of(PAGE_SIZE)).map_err(|e| map(std::io::Error::other(e)))?;
         let bytes = memmap2::MmapOptions::new().len(len.max(1)).no_reserve_swap().map_anon().map_err(map)?;
+        // Fewer page faults when a snapshot is restored, and fewer misses of the host's TLB. A host that
+        // has none does without.
+        #[cfg(target_os = "linux")]
+        let _ = bytes.advise(memmap2::Advice::HugePage);
         Ok(Self {
             attrs: vec![attr::CLEAN; len >> PAGE_SHIFT],
             bytes,

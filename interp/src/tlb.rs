@@ -11,6 +11,7 @@
 //! An entry for writing exists only for a frame without attributes, whose dirty bit is set.
 
 use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE, attr};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries for one kind of access in one space, a power of two.
 pub const WAYS: usize = 512;
@@ -64,6 +65,8 @@ struct Table {
     entry: u32,
     /// Seen at another place or level too.
     shared: bool,
+    /// Spaces with translations that came through it, one bit each.
+    spaces: u16,
     /// Entries that something cached came from.
     used: [u64; 16],
 }
@@ -78,6 +81,11 @@ pub struct Tlb {
     changes: u64,
     /// By frame number.
     tables: Vec<Option<Box<Table>>>,
+    /// See [`Tlb::stamp`].
+    stamps: [u64; SPACES],
+    last_stamp: u64,
+    /// How often permissions to write were dropped.
+    write_drops: u64,
     size: Size,
     /// Translations cached since the start.
     fills: u64,
@@ -105,6 +113,9 @@ impl Default for Tlb {
             e.tag = empty_tag(i);
         }
         let Ok(entries) = entries.try_into() else { unreachable!("the size is the constant's") };
+        // No two TLBs have a stamp in common. Nobody but compiled code looks at them.
+        static TLBS: AtomicU64 = AtomicU64::new(1);
+        let last_stamp = TLBS.fetch_add(1, Ordering::Relaxed) << 40;
         Self {
             entries,
             keys: [None; SPACES],
@@ -112,6 +123,9 @@ impl Default for Tlb {
             next_victim: 0,
             changes: 0,
             tables: Vec::new(),
+            stamps: [last_stamp; SPACES],
+            last_stamp,
+            write_drops: 0,
             size: Size::default(),
             fills: 0,
         }
@@ -152,6 +166,22 @@ impl Tlb {
         self.entries[self.current * SPACE..].as_ptr()
     }
 
+    /// A number that the current space gets whenever a translation in it may have ceased to hold, and
+    /// that nothing else ever gets: while it stays, what was once found through the space still holds.
+    pub fn stamp(&self) -> u64 {
+        self.stamps[self.current]
+    }
+
+    /// Changes whenever permissions to write were dropped for any other reason than those.
+    pub fn write_drops(&self) -> u64 {
+        self.write_drops
+    }
+
+    fn new_stamp(&mut self, space: usize) {
+        self.last_stamp += 1;
+        self.stamps[space] = self.last_stamp;
+    }
+
     /// Makes the space of `key` the current one; `None` for the one that caches nothing.
     pub fn select(&mut self, key: Option<Key>) {
         let Some(key) = key else {
@@ -188,6 +218,7 @@ impl Tlb {
             self.entries[i].tag = empty_tag(i);
         }
         self.keys[space] = None;
+        self.new_stamp(space);
     }
 
     /// The space of `key`, if it has one.
@@ -228,6 +259,9 @@ impl Tlb {
         for (i, e) in self.entries.iter_mut().enumerate() {
             e.tag = empty_tag(i);
         }
+        for s in 0..UNCACHED {
+            self.new_stamp(s);
+        }
         for t in self.tables.iter_mut().flatten() {
             t.used = [0; 16];
         }
@@ -260,8 +294,10 @@ impl Tlb {
         if frame >= self.tables.len() {
             self.tables.resize(frame + 1, None);
         }
-        let table = self.tables[frame]
-            .get_or_insert_with(|| Box::new(Table { base, span, entry, shared: false, used: [0; 16] }));
+        let table = self.tables[frame].get_or_insert_with(|| {
+            Box::new(Table { base, span, entry, shared: false, spaces: 0, used: [0; 16] })
+        });
+        table.spaces |= 1 << self.current;
         if (table.base, table.span, table.entry) != (base, span, entry) {
             table.shared = true;
         }
@@ -279,6 +315,7 @@ impl Tlb {
         let Some(Some(table)) = self.tables.get_mut(frame) else { return };
         let first = hit.offset & (PAGE_SIZE - 1);
         let last = first + u64::from(hit.len) - 1;
+        let spaces = table.spaces;
         let mut drop = [(0, 0); 2];
         let mut drops = 0;
         let mut index = first >> table.entry;
@@ -305,7 +342,7 @@ impl Tlb {
             self.clear_entries();
         } else {
             for &(base, span) in &drop[..drops] {
-                self.drop_range(base, span);
+                self.drop_range(base, span, spaces);
             }
         }
         // Nothing comes through the frame any more: it may be in other use by now.
@@ -317,20 +354,24 @@ impl Tlb {
         }
     }
 
-    fn drop_range(&mut self, base: u64, span: u32) {
-        if span == PAGE_SHIFT {
-            let way = (base >> PAGE_SHIFT) as usize & (WAYS - 1);
-            for block in 0..UNCACHED * 4 {
-                let i = block * WAYS + way;
-                // Addresses are compared as 48 bits: a table does not know the sign extension.
-                if (self.entries[i].tag ^ base) << 16 == 0 {
-                    self.entries[i].tag = empty_tag(i);
+    /// Drops the translations of `1 << span` bytes at `base` in these spaces.
+    fn drop_range(&mut self, base: u64, span: u32, spaces: u16) {
+        for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
+            self.new_stamp(s);
+            if span == PAGE_SHIFT {
+                let way = (base >> PAGE_SHIFT) as usize & (WAYS - 1);
+                for access in [Access::Read, Access::Write, Access::Fetch] {
+                    let i = s * SPACE + access as usize * WAYS + way;
+                    // Addresses are compared as 48 bits: a table does not know the sign extension.
+                    if (self.entries[i].tag ^ base) << 16 == 0 {
+                        self.entries[i].tag = empty_tag(i);
+                    }
                 }
-            }
-        } else {
-            for i in 0..UNCACHED * SPACE {
-                if (self.entries[i].tag ^ base) << 16 >> 16 >> span == 0 {
-                    self.entries[i].tag = empty_tag(i);
+            } else {
+                for i in s * SPACE..(s + 1) * SPACE {
+                    if (self.entries[i].tag ^ base) << 16 >> 16 >> span == 0 {
+                        self.entries[i].tag = empty_tag(i);
+                    }
                 }
             }
         }
@@ -338,6 +379,7 @@ impl Tlb {
 
     /// Drops every permission to write.
     pub fn drop_writes(&mut self) {
+        self.write_drops += 1;
         for s in 0..UNCACHED {
             if self.keys[s].is_some() {
                 let start = s * SPACE + Access::Write as usize * WAYS;
@@ -350,6 +392,7 @@ impl Tlb {
 
     /// Drops every permission to write to the frame at `offset`, which got an attribute.
     pub fn protect(&mut self, offset: u64) {
+        self.write_drops += 1;
         let frame = offset & !(PAGE_SIZE - 1);
         for s in 0..UNCACHED {
             if self.keys[s].is_none() {

@@ -227,7 +227,14 @@ const C1: u16 = 0x200;
 
 macro_rules! check_x87 {
     ($text:literal, $a:expr, $b:expr, $compute:expr) => {
+        check_x87!($text, $a, $b, $compute, |_| false)
+    };
+    ($text:literal, $a:expr, $b:expr, $compute:expr, $except:expr) => {
         for cw in control_words() {
+            let except: fn(u16) -> bool = $except;
+            if except(cw) {
+                continue;
+            }
             let mut env = Env::x87(cw);
             let got: F80 = $compute(&mut env);
             let (want, status) = x87!($text, cw, $a, $b);
@@ -256,7 +263,13 @@ fn x87_arithmetic() {
         check_x87!("fdivr st(0), st(1)", a, b, |e| sf::div(b, a, e));
         check_x87!("fsqrt", a, b, |e| sf::sqrt(a, e));
         check_x87!("frndint", a, b, |e: &mut Env| sf::round_to_int(a, e.rounding, true, e));
-        check_x87!("fscale", a, b, |e| sf::scale(a, b, e));
+        if a.sign_exp & 0x7fff == 0 && b.mantissa == 0 {
+            // A denormal scaled by zero underflows on AMD's CPUs, which is ours, and is left alone by Intel's. It shows
+            // where underflow is not masked.
+            check_x87!("fscale", a, b, |e| sf::scale(a, b, e), |cw| cw & 0x10 == 0);
+        } else {
+            check_x87!("fscale", a, b, |e| sf::scale(a, b, e));
+        }
     }
 }
 

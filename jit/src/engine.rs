@@ -9,6 +9,7 @@ use crate::hot::Hot;
 use crate::links::Targets;
 use dejavm_interp::cache::{self, Cache, block_key};
 use dejavm_interp::driver::{Blocks, Interpreted};
+use dejavm_interp::engine::{CodeSink, HostCode};
 use dejavm_interp::exec::{Exec, Flow};
 use dejavm_interp::guest::{self, Guest};
 use dejavm_interp::mem::PAGE_SIZE;
@@ -78,6 +79,8 @@ pub struct Source<'a, T: Translator> {
     pub mode: T::Mode,
     /// Most instructions to take.
     pub most: usize,
+    /// Count the block's runs, see [`Context::counted`].
+    pub count: bool,
 }
 
 /// Where a block's code will run, and the numbers it gets.
@@ -102,6 +105,15 @@ pub trait Context<G: Guest>: Default {
     fn result(&mut self) -> Option<guest::Ran<G>>;
     /// Instructions that compiled code handed to the interpreter.
     fn handed(&self) -> u64;
+    /// Those of them that are compiled, and met a case that is not: a miss of the TLB mostly. None where
+    /// that is not counted.
+    fn missed(&self) -> Option<u64> {
+        None
+    }
+    /// Runs of blocks with [`Source::count`], and accesses to memory in them.
+    fn counted(&self) -> Option<[u64; 2]> {
+        None
+    }
 }
 
 /// How a guest's blocks are compiled and entered.
@@ -142,7 +154,7 @@ pub trait Translator: Sized + 'static {
         ctx: &mut Self::Context,
         ex: &mut Exec<'_, Self::Guest>,
         infos: &[Self::Info],
-        targets: &[Targets],
+        targets: &mut [Targets],
         mode: Self::Mode,
         code: u64,
     ) -> u64;
@@ -230,6 +242,10 @@ pub struct Compiled<T: Translator> {
     ctx: Box<T::Context>,
     /// A jump that was just left for its target, to be linked.
     link: Option<u32>,
+    /// Blocks count their runs.
+    counting: bool,
+    /// Who wants to know of compiled code.
+    sink: Option<CodeSink>,
     /// See [`Stats`].
     pub stats: Stats,
 }
@@ -264,6 +280,8 @@ impl<T: Translator> Compiled<T> {
             probes: 0,
             ctx: Box::default(),
             link: None,
+            counting: false,
+            sink: None,
             stats: Stats::default(),
         }
     }
@@ -289,6 +307,10 @@ impl<T: Translator> Compiled<T> {
             let mut memory = CodeMemory::new(self.settings.memory).ok()?;
             self.shared = T::shared_code(&mut memory)?;
             self.shared_end = memory.used();
+            if let Some(sink) = &mut self.sink {
+                let at = memory.next() - memory.used();
+                sink(HostCode { at, len: memory.used(), pc: None });
+            }
             self.memory = Some(memory);
         }
         self.memory.as_mut()
@@ -421,6 +443,7 @@ impl<T: Translator> Compiled<T> {
             pc: rip,
             mode,
             most: self.settings.most,
+            count: self.counting,
         };
         for _ in 0..2 {
             let Some(base) = self.memory().map(|m| m.next()) else { return Ok(None) };
@@ -451,6 +474,9 @@ impl<T: Translator> Compiled<T> {
     fn add(&mut self, code: Code<T::Info>, base: usize, block: Block) {
         self.stats.blocks += 1;
         self.stats.bytes += code.bytes.len() as u64;
+        if let Some(sink) = &mut self.sink {
+            sink(HostCode { at: base, len: code.bytes.len(), pc: Some(block.rip) });
+        }
         self.by_place.insert((block.key, block.rip, block.mode), self.blocks.len() as u32);
         self.hot.add(block.rip, block.key >> 4);
         self.blocks.push(block);
@@ -473,7 +499,7 @@ impl<T: Translator> Compiled<T> {
         code: u64,
     ) -> RanOf<T> {
         let before = ex.left;
-        let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &self.targets, mode, code);
+        let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &mut self.targets, mode, code);
         self.stats.steps += before - ex.left;
         let number = (reason >> 8) as usize;
         self.stats.exits[(reason & 3) as usize] += 1;
@@ -537,7 +563,7 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
         let s = Stats { handed: self.ctx.handed(), ..self.stats };
-        vec![
+        let mut counters = vec![
             ("blocks compiled", s.blocks),
             ("instructions compiled", s.instructions),
             ("bytes of code", s.bytes),
@@ -550,7 +576,23 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
             ("exits for unknown indirect targets", s.exits[2]),
             ("exits after an instruction of the interpreter", s.exits[3]),
             ("blocks interpreted", s.interpreted),
-        ]
+        ];
+        if let Some(missed) = self.ctx.missed() {
+            counters.push(("of those, compiled but for this case", missed));
+        }
+        if let Some([runs, accesses]) = self.ctx.counted().filter(|_| self.counting) {
+            counters.push(("compiled blocks run", runs));
+            counters.push(("accesses to memory of compiled code", accesses));
+        }
+        counters
+    }
+
+    fn count(&mut self) {
+        self.counting = true;
+    }
+
+    fn tell_code(&mut self, sink: CodeSink) {
+        self.sink = Some(sink);
     }
 
     fn dropped(&mut self, cache: &mut Cache<OpOf<T>>) {

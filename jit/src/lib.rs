@@ -34,3 +34,13 @@ pub use {aarch64::Jit as A64Jit, x86::Jit};
 /// Hosts without a compiler run the interpreter in its place: the guest cannot tell.
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub use dejavm_interp::{aarch64::Interpreter as A64Jit, x86::Interpreter as Jit};
+
+/// The compiling engine for x86 guests, compiled in this crate.
+pub fn x86_engine() -> Box<dejavm_interp::x86::AnyEngine> {
+    Box::new(Jit::new())
+}
+
+/// The compiling engine for AArch64 guests, compiled in this crate.
+pub fn a64_engine() -> Box<dejavm_interp::aarch64::AnyEngine> {
+    Box::new(A64Jit::new())
+}

@@ -27,16 +27,18 @@ const SHARED: Shared = Shared {
     run_op: 0x2000,
     exit: 0x3000,
     indirect: 0x4000,
+    renew: 0x7000,
     load_sse: 0x5000,
     load_x87: 0x6000,
 };
-const NAMES: [(u64, &str); 6] = [
+const NAMES: [(u64, &str); 7] = [
     (0x1000, "enter"),
     (0x2000, "run_op"),
     (0x3000, "exit"),
     (0x4000, "indirect"),
     (0x5000, "load_sse"),
     (0x6000, "load_x87"),
+    (0x7000, "renew"),
 ];
 
 /// Names of what host code jumps to.
@@ -101,6 +103,7 @@ fn case(bits: u32, bytes: &[u8]) -> String {
         sse: true,
         x87: true,
         most: usize::MAX,
+        count: false,
     };
     let code = block::compile(&source, SHARED, BASE, 0, 0, 0).expect("it compiles");
     let mut text = String::new();

@@ -43,6 +43,7 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
         return Some("whether the operand of an instruction that takes no LOCK faults first");
     }
     match i.mnemonic() {
+        M::Pause if case.mode == Mode::Bits64 => Some("whether PAUSE with REX.B exchanges RAX with R8"),
         M::Sha1msg1
         | M::Sha1msg2
         | M::Sha1nexte

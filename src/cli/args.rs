@@ -1,5 +1,6 @@
 //! What the user can say.
 
+use super::stats::StatsArgs;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -96,9 +97,8 @@ pub struct MachineArgs {
     /// Stop after this many steps
     #[arg(long, value_name = "N")]
     pub max_icount: Option<u64>,
-    /// Print steps a second at the end
-    #[arg(long)]
-    pub stats: bool,
+    #[command(flatten)]
+    pub stats: StatsArgs,
     /// (not available yet)
     #[arg(long, hide = true)]
     pub drive: Vec<String>,
@@ -190,9 +190,8 @@ pub struct InputArgs {
     /// Look for the images here instead of under their recorded names
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// Print steps a second at the end
-    #[arg(long)]
-    pub stats: bool,
+    #[command(flatten)]
+    pub stats: StatsArgs,
 }
 
 /// `replay`.
@@ -267,7 +266,7 @@ pub struct DiffArgs {
     pub first: PathBuf,
     /// The second recording; the first again if not given
     pub second: Option<PathBuf>,
-    /// Engines of the two machines, for instance interp,jit
+    /// Engines of the two machines (default interp,jit for one recording alone, else interp,interp)
     #[arg(long, value_name = "FIRST,SECOND")]
     pub engines: Option<String>,
     /// Flip a bit in the second machine (repeatable): see docs/diff.md
@@ -282,7 +281,7 @@ pub struct DiffArgs {
     /// Compare after every step, which also finds differences that heal
     #[arg(long)]
     pub step: bool,
-    /// Threads: with 2 both machines run at once
+    /// Threads: with 2 both machines run at once, or a pair for each interval between saved snapshots
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: u16,
     /// Look for the images here instead of under their recorded names
@@ -339,7 +338,6 @@ pub struct IndexArgs {
     /// Look for the images here instead of under their recorded names
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
-    /// Print steps a second at the end
-    #[arg(long)]
-    pub stats: bool,
+    #[command(flatten)]
+    pub stats: StatsArgs,
 }

@@ -5,9 +5,9 @@ use super::index::every;
 use super::live::{console, not_an_image, status};
 use super::machines::{Make, Visit, with_machine};
 use super::progress::progress_bar;
-use super::replay::{Shown, print_stats};
+use super::replay::Shown;
+use super::stats::Stats;
 use super::{Done, open, options};
-use crate::host::clock::Stopwatch;
 use crate::host::console::warn;
 use crate::host::files::{self, plain};
 use crate::host::live::{Host, Input};
@@ -102,7 +102,8 @@ struct Session<'a> {
 impl Visit for Session<'_> {
     type Out = Done;
 
-    fn visit<B: Board>(self, machine: Machine<B>, _: Make<B>) -> Done {
+    fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
+        let stats = Stats::start(&self.a.machine.stats, &mut machine)?;
         let (mut player, saver) = match self.go_there(machine)? {
             Ok(there) => there,
             Err(status) => return Ok(status),
@@ -126,13 +127,10 @@ impl Visit for Session<'_> {
         copy::images(recording, &mut log).map_err(wrong)?;
         Copier::new(recording).up_to(cursor.records(), &mut log).map_err(wrong)?;
         eprintln!("dejavm: {file} at step {here}; recording to {path} from here");
-        let watch = Stopwatch::start();
         let mut recorder = Recorder::new(runner, host, Some(log)).saving(saver).after(cursor);
         let result = recorder.run(m.max_icount.unwrap_or(u64::MAX));
         let bytes = recorder.bytes();
-        if m.stats {
-            print_stats(player.icount() - here, watch, &player.look().counters());
-        }
+        stats.print(player.icount(), &player.look().counters());
         let Ended { at, reason } =
             result.map_err(|e| format!("{}; the recording up to there is valid", wrong(e)))?;
         eprintln!("dejavm: {reason} at step {}; {path}: {bytes} bytes", at.icount);
@@ -159,7 +157,7 @@ impl Session<'_> {
         // Under other semantics the whole beginning has to be seen to hold.
         if recording.header.semantics == SEMANTICS {
             let warning;
-            (saved, warning) = saved::load(recording, &tape, format, &power_on.pages);
+            (saved, warning) = saved::load(recording, &tape, format, &power_on);
             warning.iter().for_each(|text| warn(text));
         }
         let last = recording.last().icount;

@@ -7,6 +7,7 @@ use super::machines::{Make, VisitEngines, with_engines};
 use super::progress::progress_bar;
 use super::{Done, open, options};
 use crate::debug::diff::{Found, Outputs};
+use crate::debug::intervals;
 use crate::debug::lockstep::{Compared, Failure, Lockstep, Setup, Window};
 use crate::host::files;
 use crate::machine::board::Board;
@@ -60,9 +61,6 @@ impl From<Divergence> for Diverged {
 pub fn diff(a: &DiffArgs) -> Done {
     let faults = options::faults(&a.inject)?;
     let engines = engines(a)?;
-    if a.second.is_none() && a.engines.is_none() && faults.is_empty() {
-        return Err("diff: give two recordings, or one with --engines or --inject".to_owned());
-    }
     if let Some(early) = faults.first().filter(|f| f.0 < a.from) {
         return Err(format!("--inject at step {}: lies before --from {}", early.0, a.from));
     }
@@ -93,8 +91,10 @@ pub fn diff(a: &DiffArgs) -> Done {
     Ok(u8::from(!same))
 }
 
+/// One recording alone is run on both engines; all else on the one that is the reference.
 fn engines(a: &DiffArgs) -> Result<[String; 2], String> {
-    let text = a.engines.as_deref().unwrap_or("interp,interp");
+    let alone = a.second.is_none() && a.inject.is_empty();
+    let text = a.engines.as_deref().unwrap_or(if alone { "interp,jit" } else { "interp,interp" });
     let names: Vec<String> = text.split(',').map(str::to_owned).collect();
     names.try_into().map_err(|_| format!("--engines {text}: not two names such as interp,interp"))
 }
@@ -146,26 +146,46 @@ impl VisitEngines for Session<'_> {
     fn visit<B: Board>(self, make: &dyn Fn(EngineKind) -> Make<B>) -> Self::Out {
         let Self { a, engines, faults, recordings: [first, second] } = self;
         let made = |name: &str| options::engine(Some(name)).map(make);
-        let first = Setup { make: made(&engines[0])?, recording: first, faults: Vec::new() };
-        let second = Setup { make: made(&engines[1])?, recording: second, faults };
+        let makes = [made(&engines[0])?, made(&engines[1])?];
         let name = a.first.display();
         let failed = |e: timeline::Error| format!("{name}: {e}");
+        let window = Window { from: a.from, to: a.to, every: a.step, jobs: a.jobs.into() };
+        let wrong = |e| match e {
+            Failure::Machine(e) => failed(e),
+            Failure::Fault(text) => text,
+        };
+        let last = first.last().icount;
+        let from = a.from;
+        if Arc::ptr_eq(&first, &second) && faults.is_empty() && a.jobs > 1 && from <= last {
+            let bar = progress_bar(a.to.map_or(last, |to| to.min(last)) - from);
+            let progress = |steps| bar.iter().for_each(|bar| bar.inc(steps));
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(a.jobs.into()).build();
+            let pool = pool.map_err(|e| format!("--jobs {}: {e}", a.jobs))?;
+            let [left, right] = &makes;
+            let compared = pool.install(|| intervals::find(&first, [left, right], window, &progress));
+            if let Some(bar) = &bar {
+                bar.finish_and_clear();
+            }
+            if let Some(Compared { reached, found, diverged }) = compared.map_err(wrong)? {
+                let diverged = diverged.map(|d| d.map(Diverged::from));
+                return Ok(Ran { engines, from, reached, diverged, first: found });
+            }
+        }
+        let [left, right] = makes;
+        let first = Setup { make: left, recording: first, faults: Vec::new() };
+        let second = Setup { make: right, recording: second, faults };
         let mut pair = Lockstep::new(first, second).map_err(failed)?;
         pair.check_faults()?;
         let last = pair.last();
         if a.from > last {
             return Err(format!("--from {}: the recording ends at step {last}", a.from));
         }
-        let window = Window { from: a.from, to: a.to, every: a.step, jobs: a.jobs.into() };
         let mut bar = Bar(progress_bar(a.to.map_or(last, |to| to.min(last)) - a.from));
         let compared = pair.find(window, &mut bar);
         if let Some(bar) = bar.0 {
             bar.finish_and_clear();
         }
-        let Compared { reached, found, diverged } = compared.map_err(|e| match e {
-            Failure::Machine(e) => failed(e),
-            Failure::Fault(text) => text,
-        })?;
+        let Compared { reached, found, diverged } = compared.map_err(wrong)?;
         let diverged = diverged.map(|d| d.map(Diverged::from));
         Ok(Ran { engines, from: a.from, reached, diverged, first: found })
     }

@@ -3,9 +3,9 @@
 use super::args::IndexArgs;
 use super::machines::{Make, Visit, with_machine};
 use super::progress::progress_bar;
-use super::replay::{Shown, print_stats};
+use super::replay::Shown;
+use super::stats::{Stats, StatsArgs};
 use super::{Done, open, options};
-use crate::host::clock::Stopwatch;
 use crate::host::console;
 use crate::host::files::{self, Replacement, plain};
 use crate::host::sink::{Sink, Sinks};
@@ -45,7 +45,7 @@ pub fn index(a: &IndexArgs) -> Done {
     let images = files::find(config, &recording.images, &a.file, a.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
     let cancelled = console::stop_flag().map_err(|e| format!("signals: {}", plain(&e)))?;
-    let session = Session { recording: &recording, output, every, stats: a.stats, name: &name, cancelled };
+    let session = Session { recording: &recording, output, every, stats: &a.stats, name: &name, cancelled };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(a.jobs.into()).build();
     let pool = pool.map_err(|e| format!("--jobs {}: {e}", a.jobs))?;
     pool.install(|| with_machine(config, images, engine, session)).map_err(|e| format!("{name}: {e}"))?
@@ -87,7 +87,7 @@ struct Session<'a> {
     recording: &'a Recording,
     output: &'a Path,
     every: u64,
-    stats: bool,
+    stats: &'a StatsArgs,
     name: &'a str,
     cancelled: console::StopFlag,
 }
@@ -97,6 +97,7 @@ impl Visit for Session<'_> {
 
     fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
         let Self { recording, output, every, stats, name, cancelled } = self;
+        let stats = Stats::start(stats, &mut machine)?;
         let header = &recording.header;
         let mut saver = Saver::new(every, &mut machine);
         let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
@@ -105,7 +106,7 @@ impl Visit for Session<'_> {
         let mut shown = Shown { sinks: Sinks::new(Sink::None, Sink::None), bar };
         let (mut out, mut writer) = begin(output, recording)?;
         let mut copier = Copier::new(recording);
-        let (watch, mut count) = (Stopwatch::start(), 0);
+        let mut count = 0;
         let outcome = loop {
             match replayer.run(Some(saver.next()), &mut shown) {
                 // As while recording, nothing is saved where the guest ended its run.
@@ -125,9 +126,7 @@ impl Visit for Session<'_> {
         if let Some(bar) = shown.bar.take() {
             bar.finish_and_clear();
         }
-        if stats {
-            print_stats(replayer.runner.at().icount, watch, &replayer.runner.machine.counters());
-        }
+        stats.print(replayer.runner.at().icount, &replayer.runner.machine.counters());
         if let Outcome::Diverged(d) = outcome {
             eprintln!("dejavm: {name}: {d}{}; nothing was changed", semantics_note(header.semantics));
             return Ok(1);

@@ -5,8 +5,8 @@ use super::args::{MachineArgs, RecordArgs, RunArgs};
 use super::index::every;
 use super::machines::{Make, Visit, with_machine};
 use super::options;
+use super::stats::Stats;
 use crate::debug::gdb::live::{Napping, Running};
-use crate::host::clock::Stopwatch;
 use crate::host::files::plain;
 use crate::host::live::{Host, Input};
 use crate::host::sink::Sinks;
@@ -84,6 +84,7 @@ impl Visit for Session<'_> {
     fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
         let Self { a, faults, config, input, serial, output, every } = self;
         possible(&faults, &machine)?;
+        let stats = Stats::start(&a.stats, &mut machine)?;
         let sinks = Sinks::new(options::sink("serial", serial)?, options::sink("debugcon", &a.debugcon)?);
         let listener = a.later.gdb.as_deref().map(|addr| super::listen("--gdb", addr)).transpose()?;
         let date = match (config.rtc.base, config.rtc.clock) {
@@ -115,7 +116,6 @@ impl Visit for Session<'_> {
         };
         let saver = every.map(|every| Saver::new(every, &mut machine));
         let mut runner = Runner::new(machine, config.no_reboot, output.map(|_| spacing));
-        let watch = Stopwatch::start();
         let max = a.max_icount.unwrap_or(u64::MAX);
         let mut napping = Napping(&mut host);
         let outside: &mut dyn Outside = if listener.is_some() { &mut napping } else { napping.0 };
@@ -128,9 +128,7 @@ impl Visit for Session<'_> {
         let at = runner.at();
         // The terminal is as before from here on.
         drop(host);
-        if a.stats {
-            super::replay::print_stats(at.icount, watch, &runner.machine.counters());
-        }
+        stats.print(at.icount, &runner.machine.counters());
         let Ended { at, reason } = result.map_err(|e| {
             let kept = "stopped; the recording up to there is valid";
             match e.get_ref().and_then(|e| e.downcast_ref::<BadFault>()) {

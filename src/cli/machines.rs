@@ -1,10 +1,10 @@
-//! The one place that knows which board is which type.
+//! From a configuration to machines, for whoever does something with them.
 
 use crate::machine::Machine;
+use crate::machine::any::Any;
 use crate::machine::board::Board;
 use crate::machine::build::{self, EngineKind};
-use crate::machine::config::{BuildError, Images, Kind, MachineConfig};
-use crate::machine::toy::Toy;
+use crate::machine::config::{BuildError, Images, MachineConfig};
 pub use crate::timeline::Make;
 use std::sync::Arc;
 
@@ -39,25 +39,11 @@ pub fn with_machine<V: Visit>(
 
 /// Visits what makes machines.
 pub fn with_engines<V: VisitEngines>(config: &MachineConfig, images: Images, visit: V) -> V::Out {
-    match config.machine {
-        Kind::Toy => visit.visit(&maker(config, images, |config, images, _| Toy::build(config, images))),
-        Kind::Pc => visit.visit(&maker(config, images, build::pc)),
-        Kind::Virt(_) => visit.visit(&maker(config, images, build::virt)),
-    }
-}
-
-type Build<B> = fn(&MachineConfig, &Images, EngineKind) -> Result<Machine<B>, BuildError>;
-
-fn maker<B: Board>(
-    config: &MachineConfig,
-    images: Images,
-    build: Build<B>,
-) -> impl Fn(EngineKind) -> Make<B> + use<B> {
     let parts = Arc::new((config.clone(), images));
-    move |engine| {
+    visit.visit(&|engine| -> Make<Any> {
         let parts = parts.clone();
-        Arc::new(move || build(&parts.0, &parts.1, engine))
-    }
+        Arc::new(move || build::any(&parts.0, &parts.1, engine))
+    })
 }
 
 /// A visit of machines that all run on one engine.

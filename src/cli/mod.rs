@@ -18,6 +18,7 @@ mod pack;
 mod progress;
 mod query;
 mod replay;
+mod stats;
 mod verify;
 
 use crate::host::files::{open, plain};

@@ -3,8 +3,8 @@
 use super::args::{InputArgs, ReplayArgs};
 use super::machines::{Make, Visit, with_machine};
 use super::progress::{Watched, progress_bar};
+use super::stats::{Stats, StatsArgs};
 use super::{Done, monitor, open, options};
-use crate::host::clock::Stopwatch;
 use crate::host::files;
 use crate::host::signals::Stop;
 use crate::host::sink::Sinks;
@@ -56,7 +56,7 @@ pub fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bo
     let images = files::find(&config, &recording.images, &a.file, a.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
     let recording = Arc::new(recording);
-    let session = Session { recording, to, sinks, bar, stats: a.stats, report, name: &name };
+    let session = Session { recording, to, sinks, bar, stats: &a.stats, report, name: &name };
     with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
 }
 
@@ -65,7 +65,7 @@ struct Session<'a> {
     to: Option<u64>,
     sinks: Sinks,
     bar: bool,
-    stats: bool,
+    stats: &'a StatsArgs,
     report: bool,
     name: &'a str,
 }
@@ -91,35 +91,25 @@ impl Watcher for Shown {
     }
 }
 
-/// Prints the speed of a run.
-pub fn print_stats(steps: u64, watch: Stopwatch, counters: &[(&str, u64)]) {
-    let seconds = watch.elapsed().as_secs_f64();
-    let speed = steps as f64 / seconds.max(1e-9) / 1e6;
-    eprintln!("dejavm: {steps} steps in {seconds:.3} s, {speed:.1} million a second");
-    for (name, n) in counters {
-        eprintln!("dejavm: {name}: {n}");
-    }
-}
-
 impl Visit for Session<'_> {
     type Out = Done;
 
-    fn visit<B: Board>(self, machine: Machine<B>, make: Make<B>) -> Done {
+    fn visit<B: Board>(self, mut machine: Machine<B>, make: Make<B>) -> Done {
         let Self { recording, to, sinks, bar, stats, report, name } = self;
         if let Some(to) = to
             && sinks.silent()
-            && !(stats || report || recording.saved.is_empty())
+            && !(stats.stats || stats.perf_map.is_some() || report || recording.saved.is_empty())
         {
             drop(machine);
             return jump(recording, make, to, bar, name);
         }
+        let stats = Stats::start(stats, &mut machine)?;
         let recording = &*recording;
         let header = &recording.header;
         let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
         let last = recording.last();
         let goal = to.map_or(last.icount, |to| to.min(last.icount));
         let mut shown = Shown { sinks, bar: bar.then(|| progress_bar(goal)).flatten() };
-        let watch = Stopwatch::start();
         let mut replayer = Replayer::new(runner, Arc::new(Tape::new(recording)));
         let outcome = replayer.run(to, &mut shown);
         let held = replayer.cursor().checkpoints;
@@ -128,9 +118,7 @@ impl Visit for Session<'_> {
             bar.finish_and_clear();
         }
         drop(shown);
-        if stats {
-            print_stats(at.icount, watch, &replayer.runner.machine.counters());
-        }
+        stats.print(at.icount, &replayer.runner.machine.counters());
         if outcome == Outcome::Cut {
             say_cut(name, recording, at.icount);
         }

@@ -3,9 +3,9 @@
 use super::args::VerifyArgs;
 use super::machines::{Make, Visit, with_machine};
 use super::progress::progress_bar;
-use super::replay::{again, print_stats, say_cut, verdict};
+use super::replay::{again, say_cut, verdict};
+use super::stats::Stats;
 use super::{Done, open, options};
-use crate::host::clock::Stopwatch;
 use crate::host::console::warn;
 use crate::host::files;
 use crate::host::sink::{Sink, Sinks};
@@ -54,7 +54,7 @@ impl Visit for Session<'_> {
         let Self { a, recording, name } = self;
         drop(machine);
         let bar = progress_bar(recording.last().icount);
-        let watch = Stopwatch::start();
+        let stats = Stats::of(&a.input.stats);
         let progress = |steps| bar.iter().for_each(|bar| bar.inc(steps));
         let verified =
             check(recording, &make, a.jobs.into(), &progress).map_err(|e| format!("{name}: {e}"))?;
@@ -68,9 +68,7 @@ impl Visit for Session<'_> {
                 return Ok(None);
             }
         };
-        if a.input.stats {
-            print_stats(at, watch, &[]);
-        }
+        stats.print(at, &[]);
         if outcome == Outcome::Cut {
             say_cut(name, recording, at);
         }

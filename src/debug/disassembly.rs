@@ -53,8 +53,13 @@ fn x86(cpu: &dejavm_interp::x86::Cpu, addr: u64, bytes: &[u8]) -> Line {
 /// A64 instructions are words, little-endian in any case.
 fn a64(addr: u64, bytes: &[u8]) -> Line {
     let word = bytes.first_chunk().map(|word| u32::from_le_bytes(*word));
-    let text = word.and_then(disarm64::decoder::decode).map(|op| op.display_at(addr).to_string());
+    let text = word.and_then(disarm64::decoder::decode).map(|op| tidy(&op.display_at(addr).to_string()));
     Line { len: bytes.len().clamp(1, 4), text, target: word.and_then(|word| a64_target(addr, word)) }
+}
+
+/// One blank behind the mnemonic, none at the end.
+fn tidy(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Where B, BL, B.cond, CBZ and TBZ lead (C4.1.94).
@@ -81,7 +86,7 @@ mod tests {
         assert_eq!(line(0x3608_0040).target, Some(0x1008), "tbz");
         assert_eq!(line(0xb4ff_ffe0).target, Some(0xffc), "cbz");
         assert_eq!(line(0xd65f_03c0).target, None, "ret");
-        assert_eq!(line(0xd65f_03c0).text.as_deref(), Some("ret"));
+        assert_eq!(line(0xd65f_03c0).text.as_deref(), Some("ret x30"));
         assert_eq!(a64(0, &[0, 1]), Line { len: 2, text: None, target: None });
     }
 }

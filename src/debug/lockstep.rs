@@ -14,6 +14,7 @@ use crate::machine::board::Board;
 use crate::machine::fault::Fault;
 use crate::replay::log::{Ending, Recording};
 use crate::replay::replayer::{Divergence, Outcome, Watcher};
+use crate::replay::saved::Backing;
 use crate::replay::tape::Tape;
 use crate::replay::{Input, Moment, Output};
 use crate::timeline::pages::{Held, frame_bytes};
@@ -87,7 +88,7 @@ pub(super) struct Side<B: Board> {
 }
 
 impl<B: Board> Side<B> {
-    fn new(setup: Setup<B>) -> Result<Self, Error> {
+    fn new(setup: Setup<B>, held: Held, backing: Arc<dyn Backing>) -> Result<Self, Error> {
         let header = &setup.recording.header;
         let tape = Arc::new(Tape::new(&setup.recording));
         // With faults it is another run than the recorded one.
@@ -95,7 +96,7 @@ impl<B: Board> Side<B> {
         let used = if checked { tape.clone() } else { Arc::new(tape.unchecked()) };
         let machine = (setup.make)()?;
         let (spacing, no_reboot) = (header.checkpoints, header.machine.no_reboot);
-        let player = Player::new(machine, no_reboot, spacing, used, Held::default(), Arc::new(()));
+        let player = Player::new(machine, no_reboot, spacing, used, held, backing);
         let mut faults = setup.faults;
         faults.sort_by_key(|f| f.0);
         Ok(Self {
@@ -229,13 +230,48 @@ impl<B: Board> Lockstep<B> {
     /// # Errors
     /// When one cannot be built.
     pub fn new(first: Setup<B>, second: Setup<B>) -> Result<Self, Error> {
+        let nothing: Arc<dyn Backing> = Arc::new(());
+        Self::over(first, second, &Held::default(), &nothing)
+    }
+
+    /// The same, with somewhere to find the pages of saved snapshots.
+    ///
+    /// # Errors
+    /// When one cannot be built.
+    pub(super) fn over(
+        first: Setup<B>,
+        second: Setup<B>,
+        held: &Held,
+        backing: &Arc<dyn Backing>,
+    ) -> Result<Self, Error> {
         let lasts = [&first, &second].map(|s| s.recording.last().icount);
         let whole = [&first, &second].map(|s| s.recording.ending == Ending::Whole);
-        let sides = [Side::new(first)?, Side::new(second)?];
+        let side = |setup| Side::new(setup, held.clone(), backing.clone());
+        let sides = [side(first)?, side(second)?];
         let (events, writes) = events(&sides);
         let ends = lasts[0] == lasts[1] && whole == [true, true];
         let last = lasts[0].min(lasts[1]);
         Ok(Self { sides, frames: BTreeSet::new(), events, writes, last, ends, parallel: false })
+    }
+
+    /// Puts both to a snapshot.
+    ///
+    /// # Errors
+    /// When a saved page cannot be read.
+    pub(super) fn begin_at(&mut self, snapshot: &Snapshot<B>) -> Result<(), Error> {
+        for side in &mut self.sides {
+            side.restore(&(Arc::new(snapshot.clone()), 0))?;
+        }
+        Ok(())
+    }
+
+    /// True when both, put to the snapshot before that, stand at this one in everything.
+    ///
+    /// # Errors
+    /// When a saved page cannot be read.
+    pub(super) fn stand_at(&mut self, snapshot: &Snapshot<B>) -> Result<bool, Error> {
+        let [a, b] = &mut self.sides;
+        Ok(a.player.stands_at(snapshot)? && b.player.stands_at(snapshot)?)
     }
 
     /// The last step that both can be compared at.

@@ -34,7 +34,7 @@ pub mod spec {
     /// Bytes of an erase block, of both chips together.
     pub const BLOCK: u64 = 0x4_0000;
     /// Bytes of the write buffer, of both chips together.
-    pub const BUFFER: u64 = 2048;
+    pub const BUFFER: u64 = 4096;
     /// Intel, and the device.
     pub const IDENTIFIER: [u16; 2] = [0x89, 0x18];
     /// Both chips.

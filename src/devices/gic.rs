@@ -273,6 +273,12 @@ impl ActivePriorities {
         }
     }
 
+    /// True when an interrupt of this priority preempts what is being handled: `group` gives the part of a priority
+    /// that decides (IHI 0048B, 3.3.3).
+    pub fn preempted_by(&self, priority: u8, group: impl Fn(u8) -> u8) -> bool {
+        self.group().is_none() || group(priority) < group(self.running())
+    }
+
     /// The group of what is being handled.
     pub fn group(&self) -> Option<usize> {
         let [a, b] = self.0.map(u32::trailing_zeros);

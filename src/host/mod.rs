@@ -7,6 +7,7 @@ pub mod console;
 pub mod files;
 pub mod lines;
 pub mod live;
+pub mod perf;
 pub mod signals;
 pub mod sink;
 pub mod socket;

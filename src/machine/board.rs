@@ -6,11 +6,18 @@ use crate::machine::events::TimerId;
 use crate::replay::{Input, Source};
 use dejavm_interp::engine::{Clock, Control, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
+use serde::Deserializer;
 
 /// A board: CPUs and devices as one plain value. A clone is a snapshot (memory apart).
-pub trait Board: Clone + Send + Sync + serde::Serialize + serde::de::DeserializeOwned + 'static {
+pub trait Board: Clone + Send + Sync + serde::Serialize + 'static {
     /// What runs the CPUs: a trait object of [`dejavm_interp::engine::Engine`] for this board.
     type Engine: ?Sized + Control + Send;
+
+    /// Reads a board of the same kind and configuration.
+    ///
+    /// # Errors
+    /// What was read is no such board.
+    fn read<'de, D: Deserializer<'de>>(&self, from: D) -> Result<Self, D::Error>;
 
     /// Number of CPUs.
     fn cpus(&self) -> usize;

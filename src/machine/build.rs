@@ -1,15 +1,15 @@
 //! From a configuration to a machine at power-on.
 
 use super::Machine;
+use super::any::{Any, AnyEngine};
 use super::board::Board;
 use super::config::{BuildError, Images, Kind, MachineConfig, RtcBase, RtcClock};
 use super::loader::{self, arm64};
 use super::pc::{self, Pc, PcConfig};
+use super::toy::Toy;
 use super::virt::{self, GicVersion, Virt, VirtConfig, fdt, lines};
-use dejavm_interp::aarch64;
 use dejavm_interp::mem::Memory;
-use dejavm_interp::x86::Interpreter;
-use dejavm_jit::{A64Jit, Jit};
+use dejavm_interp::{aarch64, x86};
 
 /// What runs a machine's CPUs. No part of a configuration: the guest cannot tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,18 @@ pub enum EngineKind {
     /// The block compiler.
     #[default]
     Jit,
+}
+
+/// A machine of any kind.
+///
+/// # Errors
+/// [`BuildError`], naming the option or file.
+pub fn any(config: &MachineConfig, images: &Images, engine: EngineKind) -> Result<Machine<Any>, BuildError> {
+    Ok(match config.machine {
+        Kind::Pc => pc(config, images, engine)?.into_any(Any::Pc, AnyEngine::Pc),
+        Kind::Virt(_) => virt(config, images, engine)?.into_any(Any::Virt, AnyEngine::Virt),
+        Kind::Toy => Toy::build(config, images)?.into_any(Any::Toy, AnyEngine::Toy),
+    })
 }
 
 /// A PC.
@@ -42,8 +54,8 @@ pub fn pc(config: &MachineConfig, images: &Images, engine: EngineKind) -> Result
     load(&mut mem, &loaded.images)?;
     let board = Pc::new(&pc_config);
     let engine: Box<<Pc as Board>::Engine> = match engine {
-        EngineKind::Interp => Box::new(Interpreter::new()),
-        EngineKind::Jit => Box::new(Jit::new()),
+        EngineKind::Interp => x86::engine(),
+        EngineKind::Jit => dejavm_jit::x86_engine(),
     };
     Ok(Machine::new(board, mem, engine, config.shift, loaded.images))
 }
@@ -98,8 +110,8 @@ pub fn virt(config: &MachineConfig, images: &Images, kind: EngineKind) -> Result
     load(&mut mem, &images)?;
     let board = Virt::new(&virt_config);
     let engine: Box<<Virt as Board>::Engine> = match kind {
-        EngineKind::Interp => Box::new(aarch64::Interpreter::new()),
-        EngineKind::Jit => Box::new(A64Jit::new()),
+        EngineKind::Interp => aarch64::engine(),
+        EngineKind::Jit => dejavm_jit::a64_engine(),
     };
     Ok(Machine::new(board, mem, engine, config.shift, images))
 }

@@ -1,6 +1,7 @@
 //! Faults: one flipped bit of a register, of memory or of any field of the state. A tool for tests.
 
 use super::board::Board;
+use super::state::StateLike;
 use super::tree::{ROOT, Tree, Wrong};
 use super::{Machine, State};
 use crate::replay::Input;
@@ -124,7 +125,10 @@ impl Fault {
         }
         let mut core = board.core(cpu);
         let Some((bits, old)) = core.width(name).zip(core.get(name)) else {
-            let names = core.registers().iter().map(|r| r.name.to_owned()).collect();
+            let mut names: Vec<String> = core.registers().iter().map(|r| r.name.to_owned()).collect();
+            if names.is_empty() {
+                names.push("no registers".to_owned());
+            }
             let name = name.to_owned();
             return Err(Wrong::Name { place: format!("cpu{cpu}"), name, names, passing: false });
         };
@@ -149,7 +153,7 @@ impl Fault {
         }
         tree.flip(path, bit).map_err(changeable)?;
         let wrong = |why| Wrong::Value { place: path.to_owned(), bit, why };
-        let new: State<B> = nested(tree).value().map_err(wrong)?;
+        let new = nested(tree).value(StateLike(&state.board)).map_err(wrong)?;
         if new.turn.cpu >= new.board.cpus() {
             return Err(wrong("there is no such CPU".to_owned()));
         }

@@ -1,5 +1,6 @@
 //! Machines: boards, memory and time, and the loop that moves them.
 
+pub mod any;
 pub mod board;
 pub mod build;
 pub mod config;
@@ -8,6 +9,7 @@ pub mod events;
 pub mod fault;
 pub mod loader;
 pub mod pc;
+pub mod state;
 pub mod time;
 pub mod toy;
 pub mod tree;
@@ -15,11 +17,13 @@ pub mod virt;
 
 use crate::devices::Request;
 use crate::replay::{Input, Output, Source};
+use any::{Any, AnyEngine};
 use board::Board;
-use dejavm_interp::engine::{Clock, Control, Exit, Stop};
+use dejavm_interp::engine::{CodeSink, Control, Exit, Stop};
 use dejavm_interp::mem::Memory;
 use dejavm_interp::probe::{Hit, Interest, Keep};
-use serde::{Deserialize, Serialize};
+pub use state::State;
+use state::Turn;
 use time::VirtNs;
 
 /// Steps of one CPU's turn while several CPUs share the timeline.
@@ -38,40 +42,6 @@ pub enum Pause {
     Unimplemented(String),
     /// The probes have as many hits as they have room for.
     Probed,
-}
-
-/// Whose turn it is when several CPUs share the timeline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Turn {
-    cpu: usize,
-    left: u64,
-}
-
-/// Everything of a machine but its memory: plain data, cloned for a snapshot, digested for a
-/// checkpoint.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct State<B> {
-    /// Steps since power-on.
-    pub icount: u64,
-    /// Virtual nanoseconds skipped or slept while all CPUs were halted.
-    pub warp: u64,
-    /// Binary logarithm of the virtual nanoseconds of one step.
-    pub shift: u8,
-    turn: Turn,
-    /// CPUs and devices.
-    pub board: B,
-}
-
-impl<B> State<B> {
-    /// The clock at the current boundary.
-    pub fn clock(&self) -> Clock {
-        Clock { icount: self.icount, shift: self.shift, warp: self.warp }
-    }
-
-    /// The virtual clock at the current boundary.
-    pub fn now(&self) -> VirtNs {
-        VirtNs(self.clock().virtual_ns(self.icount))
-    }
 }
 
 /// A machine that runs.
@@ -103,6 +73,20 @@ impl<B: Board> Machine<B> {
     ) -> Self {
         let state = State { icount: 0, warp: 0, shift, turn: Turn::default(), board };
         Self { state, mem, images, engine, first_moment: true, early: Vec::new(), skip_idle: true }
+    }
+
+    /// The same machine with its board and engine as any kind's.
+    pub fn into_any(self, board: fn(Box<B>) -> Any, engine: fn(Box<B::Engine>) -> AnyEngine) -> Machine<Any> {
+        let State { icount, warp, shift, turn, board: own } = self.state;
+        Machine {
+            state: State { icount, warp, shift, turn, board: board(Box::new(own)) },
+            mem: self.mem,
+            images: self.images,
+            engine: Box::new(engine(self.engine)),
+            first_moment: self.first_moment,
+            early: self.early,
+            skip_idle: self.skip_idle,
+        }
     }
 
     /// Runs until the boundary `limit`, or until something else has to be decided outside.
@@ -175,6 +159,16 @@ impl<B: Board> Machine<B> {
     pub fn probe_from_here(&mut self, interest: Interest, keep: Keep) {
         self.mem.set_watches(&interest.memory);
         self.engine.probes().set(interest, keep, None);
+    }
+
+    /// Has the engine count more than usual, see [`Control::count`].
+    pub fn count(&mut self) {
+        self.engine.count();
+    }
+
+    /// Has `sink` told of the host code that the engine makes.
+    pub fn tell_code(&mut self, sink: CodeSink) {
+        self.engine.tell_code(sink);
     }
 
     /// What the engine did so far.

@@ -19,7 +19,7 @@ use crate::replay::{Input, Output, Source};
 use dejavm_interp::engine::{Clock, Control, Exit, Stop};
 use dejavm_interp::mem::{Memory, PhysAddr, Region};
 use dejavm_interp::probe::Probes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Bytes of its serial port's FIFO.
 const FIFO: usize = 16;
@@ -168,6 +168,10 @@ fn mix(state: u64, value: u64) -> u64 {
 
 impl Board for Toy {
     type Engine = NoEngine;
+
+    fn read<'de, D: Deserializer<'de>>(&self, from: D) -> Result<Self, D::Error> {
+        Self::deserialize(from)
+    }
 
     fn cpus(&self) -> usize {
         1

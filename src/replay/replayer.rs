@@ -92,6 +92,8 @@ pub struct Replayer<B: Board> {
 
 /// Virtual nanoseconds (18 minutes) without a step after which a branch is over.
 const ASLEEP: u64 = 1 << 40;
+/// Timers that fire without a step after which it is, too: with a fast one nobody would wait for 18 minutes.
+const FIRED: u32 = 1 << 18;
 
 /// Ends the replay in the middle of something.
 type Step<T> = Result<T, Outcome>;
@@ -263,13 +265,13 @@ impl<B: Board> Replayer<B> {
             Some(_) if self.tape.checked() => return Err(Outcome::Cut),
             Some(last) => last.icount,
         };
-        let mut asleep = self.runner.at();
+        let (mut asleep, mut fired) = (self.runner.at(), 0);
         loop {
             let event = self.advance(self.to.min(last));
             self.show(watcher);
             let at = self.runner.at();
             if at.icount > asleep.icount {
-                asleep = at;
+                (asleep, fired) = (at, 0);
             }
             match event {
                 Event::Limit if self.to > last => return Err(Outcome::Cut),
@@ -279,10 +281,13 @@ impl<B: Board> Replayer<B> {
                 Event::End(reason) => return Err(Outcome::End(reason)),
                 Event::Idle(None) => return Err(Outcome::End(EndReason::Halted)),
                 // Timers fire, but nothing wakes it.
-                Event::Idle(_) if at.warp - asleep.warp > ASLEEP => {
+                Event::Idle(_) if at.warp - asleep.warp > ASLEEP || fired > FIRED => {
                     return Err(Outcome::End(EndReason::Halted));
                 }
-                Event::Idle(Some(deadline)) => self.runner.machine.warp_to(deadline),
+                Event::Idle(Some(deadline)) => {
+                    fired += 1;
+                    self.runner.machine.warp_to(deadline);
+                }
             }
         }
     }
@@ -290,6 +295,7 @@ impl<B: Board> Replayer<B> {
     /// Goes to a moment of the recording, comparing the checkpoints on the way. Returns early when
     /// one of them was the next event.
     fn reach(&mut self, goal: Moment, watcher: &mut dyn Watcher) -> Step<()> {
+        let mut ended = None;
         loop {
             let at = self.runner.at();
             if at.icount > goal.icount || at.warp > goal.warp {
@@ -310,6 +316,8 @@ impl<B: Board> Replayer<B> {
                 Event::Checkpoint(found) if self.is_next(&found, watcher)? => return Ok(()),
                 Event::Checkpoint(_) => {}
                 Event::Probed => return Err(Outcome::Probed),
+                // In a branch the debugger wrote after the guest's end, there or further on.
+                Event::End(_) if self.tape.last().is_none() && ended != Some(at) => ended = Some(at),
                 Event::End(reason) => return Err(self.ended(reason, watcher)),
                 Event::Limit if stop => return Err(Outcome::Reached),
                 Event::Limit if at == goal => return Ok(()),

@@ -117,7 +117,7 @@ impl<B: Board> Timeline<B> {
         main.run(0, &mut ())?;
         let mut store = Store::default();
         let power_on = main.snapshot();
-        let (saved, warning) = saved::load(&recording, &shop.tape, format, &power_on.pages);
+        let (saved, warning) = saved::load(&recording, &shop.tape, format, &power_on);
         store.add(Arc::new(power_on));
         saved.into_iter().for_each(|snapshot| store.add_saved(Arc::new(snapshot)));
         if let Some(text) = warning {

@@ -4,6 +4,7 @@ use super::condition::{Condition, Watched, Why};
 use super::demo::{Demo, LINES};
 use super::search::{Match, Searched};
 use super::{Control, Timeline};
+use crate::machine::board::Board;
 use crate::machine::pc::Pc;
 use crate::replay::{Input, digest};
 use dejavm_interp::probe::Keep;
@@ -220,6 +221,24 @@ fn a_branch_that_ends_says_so() {
     assert_eq!(whole(&mut t), state, "the end is the first moment of its step");
     assert_eq!(t.seek(last + 1, &mut ()).unwrap(), Why::End);
     assert_eq!(whole(&mut t), state);
+}
+
+#[test]
+fn a_write_after_the_end_of_a_branch_is_found_again() {
+    let mut t = demo();
+    let at = t.end() / 2;
+    t.seek(at, &mut ()).unwrap();
+    let pc = t.machine().state.board.cpus()[0].linear_pc();
+    let physical = t.look().state.board.translate(0, &t.look().mem, pc).unwrap();
+    // MOV AL, FEh; OUT 64h, AL: the keyboard controller resets the machine.
+    t.write(Input::WriteMemory { addr: physical, bytes: vec![0xb0, 0xfe, 0xe6, 0x64] });
+    let never = Condition { execute: vec![0xdead_0000], ..Condition::default() };
+    assert_eq!((t.forward(&never, u64::MAX, &mut ()).unwrap(), t.icount()), (Why::End, at + 2));
+    t.write(Input::WriteRegister { cpu: 0, name: "r15".into(), value: 0x1234 });
+    let state = whole(&mut t);
+    t.step(-1, &mut ()).unwrap();
+    assert_eq!(t.step(1, &mut ()).unwrap(), Why::Reached);
+    assert_eq!((t.machine().state.board.cpus()[0].regs[15], whole(&mut t)), (0x1234, state));
 }
 
 /// Wants to stop after some looks.

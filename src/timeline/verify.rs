@@ -82,7 +82,7 @@ pub fn verify<B: Board>(
     let format = format_of(&first.look().state);
     first.run(0, &mut ())?;
     let power_on = first.snapshot();
-    let (saved, warning) = saved::load(recording, &tape, format, &power_on.pages);
+    let (saved, warning) = saved::load(recording, &tape, format, &power_on);
     if saved.is_empty() {
         return Ok(Verified::Serial(warning));
     }

@@ -64,7 +64,7 @@ pub enum Looks {
 pub enum Fault {
     /// A bit of a general register.
     Register(u8, u8),
-    /// A bit of memory, at an offset of the host mapping.
+    /// A bit of memory, at a physical address.
     Memory(u64, u8),
 }
 
@@ -84,7 +84,6 @@ impl Profile {
                 threshold: rng.pick(&[0, 0, 1, 3, 16]),
                 most: rng.pick(&[1, 2, 3, 7, 64, usize::MAX, usize::MAX]),
                 memory: rng.pick(&[96 << 10, 256 << 10, 64 << 20]),
-                ..Settings::default()
             })
         };
         let engines = match rng.below(10) {
@@ -234,7 +233,11 @@ impl Engine<Cpu, dyn X86Bus + '_> for Perturbed {
             {
                 match fault {
                     Fault::Register(r, bit) => cpu.regs[usize::from(r)] ^= 1 << bit,
-                    Fault::Memory(offset, bit) => mem.bytes_mut()[offset as usize] ^= 1 << bit,
+                    Fault::Memory(addr, bit) => {
+                        let mut byte = [0];
+                        mem.read(addr, &mut byte);
+                        mem.write(addr, &[byte[0] ^ 1 << bit]);
+                    }
                 }
             }
             if exit.stop != Stop::Budget {

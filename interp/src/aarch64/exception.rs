@@ -141,6 +141,7 @@ impl Exec<'_> {
     fn target(&self, class: u8) -> u8 {
         let el = self.cpu.el;
         match class {
+            class::FP_ACCESS => self.fp_trap().unwrap_or(1),
             class::HVC64 => 2.max(el),
             class::SMC64 if self.cpu.highest == 3 => 3,
             class::BREAKPOINT_LOWER | class::STEP_LOWER | class::WATCHPOINT_LOWER | class::BRK64 => {
@@ -220,25 +221,44 @@ impl Exec<'_> {
         self.cpu.el == 1 && self.cpu.highest >= 2 && self.cpu.sys.hcr & route::HCR_TSC != 0
     }
 
-    /// FP and SIMD instructions are enabled (D1.3.7): CPACR_EL1.FPEN, CPTR_EL2.TFP, CPTR_EL3.TFP.
+    /// The level that FP and SIMD instructions are trapped to (D1.3.7): by CPACR_EL1.FPEN, then CPTR_EL2.TFP, then
+    /// CPTR_EL3.TFP.
+    #[inline(always)]
+    fn fp_trap(&self) -> Option<u8> {
+        let (c, fpen) = (&*self.cpu, self.cpu.sys.cpacr >> 20 & 3);
+        match c.el {
+            0 if fpen != 3 => return Some(1),
+            1 if fpen & 1 == 0 => return Some(1),
+            _ => {}
+        }
+        let traps = |level: u8| c.highest >= level && c.sys.cptr[usize::from(level)] >> 10 & 1 != 0;
+        match () {
+            () if c.el <= 2 && traps(2) => Some(2),
+            () if traps(3) => Some(3),
+            () => None,
+        }
+    }
+
+    /// FP and SIMD instructions are enabled.
     ///
     /// # Errors
     /// The trap.
     #[inline(always)]
     pub fn check_fp(&self) -> Result<(), Trap> {
-        let fpen = self.cpu.sys.cpacr >> 20 & 3;
-        let by_el1 = match self.cpu.el {
-            0 => fpen == 3,
-            1 => fpen & 1 != 0,
-            _ => true,
-        };
-        let by_el2 = self.cpu.highest < 2 || self.cpu.el > 2 || self.cpu.sys.cptr[2] >> 10 & 1 == 0;
-        let by_el3 = self.cpu.highest < 3 || self.cpu.sys.cptr[3] >> 10 & 1 == 0;
-        if by_el1 && by_el2 && by_el3 {
-            Ok(())
-        } else {
-            // CV is set and COND is 1110 for A64.
-            Err(Trap::new(class::FP_ACCESS, 1 << 24 | 0xe << 20))
+        match self.fp_trap() {
+            None => Ok(()),
+            Some(target) => Err(self.fp_access(target)),
         }
+    }
+
+    /// AArch64.AdvSIMDFPAccessTrap (J1): what would go to EL1 goes to EL2 without a syndrome where EL2 takes
+    /// EL0's exceptions.
+    #[cold]
+    fn fp_access(&self, target: u8) -> Trap {
+        if target == 1 && self.cpu.highest >= 2 && self.cpu.sys.hcr & route::HCR_TGE != 0 {
+            return Trap::UNDEFINED;
+        }
+        // CV is set and COND is 1110 for A64.
+        Trap::new(class::FP_ACCESS, 1 << 24 | 0xe << 20)
     }
 }

@@ -56,7 +56,38 @@ fn set_pstate(cpu: &mut Cpu, v: u64) {
     }
 }
 
-const SINGLE: [Register; 31] = [
+/// CurrentEL, if the CPU has that level.
+fn set_level(cpu: &mut Cpu, el: u8) {
+    if el <= cpu.highest {
+        cpu.el = el;
+    }
+}
+
+/// Bits of PSTATE that a system register of their own shows.
+macro_rules! pstate {
+    ($name:literal, $field:ident, $mask:expr) => {
+        one(
+            $name,
+            Group::Control,
+            64,
+            |c, _| (c.$field & $mask).into(),
+            |c, _, v| c.$field = c.$field & !$mask | v as u64 & $mask,
+        )
+    };
+}
+
+const SINGLE: [Register; 36] = [
+    pstate!("nzcv", nzcv, psr::NZCV),
+    pstate!("daif", daif, psr::DAIF),
+    pstate!("pan", pstate, psr::PAN),
+    one(
+        "currentel",
+        Group::Control,
+        64,
+        |c, _| u128::from(c.el) << 2,
+        |c, _, v| set_level(c, v as u8 >> 2 & 3),
+    ),
+    one("spsel", Group::Control, 64, |c, _| c.sp_sel.into(), |c, _, v| c.sp_sel = v & 1 != 0),
     sys!("ttbr1_el1", ttbr1),
     sys!("tpidrro_el0", tpidrro),
     sys!("par_el1", par),
@@ -164,6 +195,11 @@ mod tests {
             let value = match r.name {
                 "pstate" => u128::from(psr::N | psr::V | psr::I | psr::PAN | 0b0101),
                 "mpidr_el1" | "midr_el1" => continue,
+                "nzcv" => psr::Z.into(),
+                "daif" => (psr::D | psr::F).into(),
+                "pan" => psr::PAN.into(),
+                "currentel" => 4,
+                "spsel" => 1,
                 _ => {
                     (0x1111_2222_3333_4444_5555_6666_7777_8888u128 + n as u128)
                         & (u128::MAX >> (128 - r.bits))

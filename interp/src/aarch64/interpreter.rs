@@ -17,6 +17,14 @@ const BLOCK_OPS: usize = 64;
 
 /// The reference engine for AArch64 guests.
 pub type Interpreter = Driver<A64, Interpreted<A64>>;
+/// An engine of any kind for AArch64 guests.
+pub type AnyEngine = dyn for<'a> Engine<Cpu, dyn A64Bus + 'a> + Send;
+
+/// The reference engine, compiled in this crate.
+pub fn engine() -> Box<AnyEngine> {
+    Box::new(Interpreter::new())
+}
+
 /// Instructions that are about to be executed.
 pub type Code = crate::guest::Code<Op>;
 /// The cache of decoded instructions.

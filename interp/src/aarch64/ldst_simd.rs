@@ -4,6 +4,7 @@
 
 use super::exec::{Exec, Flow, Trap};
 use super::op::Op;
+use super::regs::sctlr;
 use super::vector::{Done, full, get, part};
 use crate::mem::PAGE_SIZE;
 use crate::tlb::Access;
@@ -36,35 +37,79 @@ fn with_element(v: u128, i: usize, size: usize, e: u128) -> u128 {
     v & !(mask << at) | e << at
 }
 
-/// Registers by number of structure elements and repetitions: LD1 has structures of one.
-/// `imm` is repetitions | structure elements << 8.
+/// Bytes of up to four registers.
+type Buffer = [u8; 64];
+
+/// An access of `total` bytes may be made in larger pieces than elements: all of it lies where the TLB says that plain
+/// memory is, and neither byte order nor alignment tells the difference.
+#[inline(always)]
+fn piece(ex: &Exec<'_>, va: u64, total: u64, size: usize, access: Access) -> usize {
+    let d = va.wrapping_sub(ex.tlb.entry(va, access).tag);
+    let plain = d <= PAGE_SIZE - total && !ex.cpu.big_endian() && ex.cpu.sctlr() & sctlr::A == 0;
+    match () {
+        () if !plain => size,
+        () if total.is_multiple_of(16) => 16,
+        () => 8,
+    }
+}
+
+/// Loads `total` bytes of elements of `size`.
+#[inline(always)]
+fn load(ex: &mut Exec<'_>, va: u64, total: u64, size: usize) -> Result<Buffer, Trap> {
+    let mut buffer = [0; 64];
+    let piece = piece(ex, va, total, size, Access::Read);
+    for (i, b) in buffer[..total as usize].chunks_exact_mut(piece).enumerate() {
+        let v = ex.load(va.wrapping_add((i * piece) as u64), piece as u8)?;
+        b.copy_from_slice(&v.to_le_bytes()[..piece]);
+    }
+    Ok(buffer)
+}
+
+/// Stores `total` bytes of elements of `size`.
+#[inline(always)]
+fn store(ex: &mut Exec<'_>, va: u64, total: u64, size: usize, buffer: &Buffer) -> Result<(), Trap> {
+    check_range(ex, va, total)?;
+    let piece = piece(ex, va, total, size, Access::Write);
+    for (i, b) in buffer[..total as usize].chunks_exact(piece).enumerate() {
+        let mut v = [0; 16];
+        v[..piece].copy_from_slice(b);
+        ex.store(va.wrapping_add((i * piece) as u64), piece as u8, u128::from_le_bytes(v))?;
+    }
+    Ok(())
+}
+
+/// LD1 to LD4 and ST1 to ST4 of whole registers. `imm` is registers one after the other | registers side by side << 8:
+/// one of them is 1.
 pub fn multiple<const LOAD: bool, const POST: bool>(ex: &mut Exec<'_>, op: &Op) -> Done {
     ex.check_fp()?;
     ex.check_sp(op.rn)?;
     let (repeat, parts) = ((op.imm & 0xff) as usize, (op.imm >> 8) as usize);
     let size = 1usize << op.bits(11, 10);
     let (bytes, base) = (if full(op) { 16 } else { 8 }, ex.xsp(op.rn));
-    let total = (repeat * parts * bytes) as u64;
-    // Up to four registers, in the order of memory: register, element, part of the structure.
-    let n = bytes / size;
-    let places = (0..repeat).flat_map(|r| (0..n).flat_map(move |e| (0..parts).map(move |s| (r + s, e))));
-    let mut va = base;
+    let count = repeat * parts;
+    let total = (count * bytes) as u64;
+    // What lies together, and where piece `e` of register `r` lies in memory.
+    let step = if parts == 1 { bytes } else { size };
+    let place = |r: usize, e: usize| if parts == 1 { r * bytes } else { (e * parts + r) * size };
+    let number = |i: usize| usize::from(op.rd) + i & 31;
     if LOAD {
-        let mut v = [0u128; 4];
-        for (r, e) in places {
-            v[r] = with_element(v[r], e, size, ex.load(va, size as u8)?);
-            va = va.wrapping_add(size as u64);
-        }
-        for (i, v) in v.into_iter().take(repeat * parts).enumerate() {
-            ex.cpu.v[usize::from(op.rd) + i & 31] = v;
+        let memory = load(ex, base, total, size)?;
+        for r in 0..count {
+            let mut v = [0; 16];
+            for (e, v) in v[..bytes].chunks_exact_mut(step).enumerate() {
+                v.copy_from_slice(&memory[place(r, e)..][..step]);
+            }
+            ex.cpu.v[number(r)] = u128::from_le_bytes(v);
         }
     } else {
-        check_range(ex, base, total)?;
-        for (r, e) in places {
-            let v = element(get(ex, op.rd + r as u8), e, size);
-            ex.store(va, size as u8, v)?;
-            va = va.wrapping_add(size as u64);
+        let mut memory = [0; 64];
+        for r in 0..count {
+            let v = ex.cpu.v[number(r)].to_le_bytes();
+            for (e, v) in v[..bytes].chunks_exact(step).enumerate() {
+                memory[place(r, e)..][..step].copy_from_slice(v);
+            }
         }
+        store(ex, base, total, size, &memory)?;
     }
     if POST {
         write_back(ex, op, total);

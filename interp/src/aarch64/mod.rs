@@ -40,5 +40,5 @@ pub mod system;
 mod vector;
 
 pub use exec::{A64, A64Bus, Exec, Flow, Trap};
-pub use interpreter::Interpreter;
+pub use interpreter::{AnyEngine, Interpreter, engine};
 pub use regs::Cpu;

@@ -78,6 +78,7 @@ names! {
     CONTEXTIDR_EL1 3 0 13 0 1;
     TPIDR_EL1 3 0 13 0 4;
     CNTKCTL_EL1 3 0 14 1 0;
+    CNTFRQ_EL0 3 3 14 0 0;
     CCSIDR_EL1 3 1 0 0 0;
     CLIDR_EL1 3 1 0 0 1;
     AIDR_EL1 3 1 0 0 7;
@@ -343,6 +344,10 @@ impl Exec<'_> {
     /// UNDEFINED, or a trap.
     pub fn write_system(&mut self, reg: u16, rt: u8, v: u64) -> Result<(), Trap> {
         if self.cpu.el < lowest(reg) {
+            return Err(Trap::UNDEFINED);
+        }
+        // Only the highest level sets the counter's frequency (D19.12.7).
+        if reg == reg::CNTFRQ_EL0 && self.cpu.el < self.cpu.highest {
             return Err(Trap::UNDEFINED);
         }
         if outside(self, reg) {

@@ -372,3 +372,98 @@ fn unmasked_sse_flags() {
         assert_eq!(e.flags.0, flags, "{value:x?} {mxcsr:x}");
     }
 }
+
+/// ARM's fixed-point conversions (FPToFixed): the integer of the scaled number, saturated.
+#[test]
+fn fixed_point_agrees() {
+    let mut random = Random(17);
+    for _ in 0..50_000 {
+        let a: F64 = operand(&mut random);
+        let fraction = (random.next() % 65) as u32;
+        for (rounding, round) in ROUNDINGS {
+            let scaled = oracle(a).scalbn_r(fraction as i32, Round::NearestTiesToEven);
+            // Scaling is exact but for what overflows.
+            for (signed, bits) in [(true, 64), (false, 64), (true, 32), (false, 32), (true, 16), (false, 16)]
+            {
+                let mut e = Env { rounding, ..Env::arm(0, false) };
+                let got = to_fixed(a, fraction, rounding, signed, bits, &mut e);
+                let mut exact = false;
+                let mask = u64::MAX >> (64 - bits);
+                let (value, status) = if signed {
+                    let r = scaled.to_i128_r(bits as usize, round, &mut exact);
+                    (r.value as u64 & mask, r.status)
+                } else {
+                    let r = scaled.to_u128_r(bits as usize, round, &mut exact);
+                    (r.value as u64 & mask, r.status)
+                };
+                assert_eq!(got, value, "{a:x?} {fraction} {rounding:?} {signed} {bits}");
+                let flags = match () {
+                    () if status.intersects(Status::INVALID_OP) => Flags::INVALID,
+                    () if status.intersects(Status::INEXACT) => Flags::INEXACT,
+                    () => 0,
+                };
+                assert_eq!(e.flags.0, flags, "{a:x?} {fraction} {rounding:?} {signed} {bits}");
+            }
+        }
+    }
+}
+
+/// The alternative half precision: every encoding is a number, and comes back.
+#[test]
+fn alternative_half_is_all_numbers() {
+    for bits in 0..=u16::MAX {
+        let mut e = Env::arm(0, false);
+        let wide: F32 = from_alternative_half(F16(bits), &mut e);
+        let parts = wide.unpack();
+        assert!(parts.is_finite());
+        if bits >> 10 & 31 == 31 {
+            assert_eq!(parts.exp, 16);
+        }
+        assert_eq!((to_alternative_half(wide, &mut e), e.flags.0), (F16(bits), 0));
+    }
+    // Too large, infinite, not a number: saturated or zero, and invalid.
+    for (value, want) in
+        [(0x4800_0000, 0x7fff), (0xff80_0000, 0xffff), (0xffc0_0001, 0x8000), (0x47ff_f800, 0x7fff)]
+    {
+        let mut e = Env::arm(0, false);
+        assert_eq!(
+            (to_alternative_half(F32(value), &mut e), e.flags.0),
+            (F16(want), Flags::INVALID),
+            "{value:x}"
+        );
+    }
+    let mut e = Env::arm(0, false);
+    assert_eq!((to_alternative_half(F32(0x47ff_e001), &mut e), e.flags.0), (F16(0x7fff), Flags::INEXACT));
+}
+
+/// Rounding to odd (FCVTXN): truncated, the last bit set if that lost something; so that rounding again is right.
+#[test]
+fn odd_is_truncation_with_a_sticky_bit() {
+    let mut random = Random(18);
+    for _ in 0..50_000 {
+        let a: F64 = operand(&mut random);
+        let (mut e, mut t) =
+            (Env::arm(0, false), Env { rounding: Rounding::TowardZero, ..Env::arm(0, false) });
+        let odd: F32 = to_odd(a, |F32(v)| F32(v | 1), &mut e);
+        let F32(cut) = convert(a, &mut t);
+        assert_eq!(odd, F32(cut | u32::from(t.flags.any(Flags::INEXACT))), "{a:x?}");
+        assert_eq!(e.flags, t.flags);
+        let (mut n, mut d) = (env(Rounding::NearestEven), env(Rounding::NearestEven));
+        let (twice, once): (F16, F16) = (convert(odd, &mut n), convert(a, &mut d));
+        assert!(a.unpack().is_nan() || twice == once, "{a:x?}");
+    }
+}
+
+/// ARM's flushing (A1.5.4): inputs are told but for half precision, results set underflow and nothing else.
+#[test]
+fn arm_flushes() {
+    let mut e = Env::arm(1 << 24, false);
+    assert_eq!((mul(F32(0x8000_0001), F32(0x7f00_0000), &mut e), e.flags.0), (F32(1 << 31), Flags::DENORMAL));
+    let mut e = Env::arm(1 << 24, false);
+    assert_eq!((mul(F32(0x0080_0000), F32(0x3f00_0000), &mut e), e.flags.0), (F32(0), Flags::UNDERFLOW));
+    let mut e = Env::arm(1 << 19, true);
+    assert_eq!((add(F16(1), F16(0), &mut e), e.flags.0), (F16(0), 0));
+    // Conversions between formats flush no half precision.
+    let mut e = Env::arm(1 << 24, false);
+    assert_eq!((convert::<F16, F32>(F16(1), &mut e), e.flags.0), (F32(0x3380_0000), 0));
+}

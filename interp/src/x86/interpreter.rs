@@ -25,6 +25,14 @@ pub type Interpreter = Driver<Interpreted>;
 pub type Driver<B> = crate::driver::Driver<X86, B>;
 /// Executes decoded instructions one by one.
 pub type Interpreted = crate::driver::Interpreted<X86>;
+/// An engine of any kind for x86 guests.
+pub type AnyEngine = dyn for<'a> Engine<Cpu, dyn X86Bus + 'a> + Send;
+
+/// The reference engine, compiled in this crate.
+pub fn engine() -> Box<AnyEngine> {
+    Box::new(Interpreter::new())
+}
+
 /// The outcome of code that ran.
 pub type Ran = crate::guest::Ran<X86>;
 /// Instructions that are about to be executed.
@@ -196,10 +204,13 @@ impl Guest for X86 {
             },
             Trap::Shutdown => {
                 ex.cpu.activity = Activity::Shutdown;
+                // As after every other delivery: engines need not keep a shadow up to here.
+                ex.cpu.shadow = Shadow::None;
                 ex.left -= 1;
                 Some(Stop::Shutdown)
             }
             Trap::Unimplemented => {
+                ex.cpu.shadow = Shadow::None;
                 let name = op.and_then(|op| iced_x86::Code::try_from(usize::from(op.code)).ok()).map_or_else(
                     || String::from("event delivery"),
                     |code| code.op_code().instruction_string().to_owned(),

@@ -125,6 +125,10 @@ fn entry(mem: &Memory, addr: PhysAddr, long: bool) -> (u64, Option<u64>) {
 pub fn probe(cpu: &Cpu, mem: &Memory, lin: u64) -> Option<PhysAddr> {
     let key = key(cpu, Rights::Implicit);
     let key = Key { mode: key.mode & !mode::SMAP, ..key };
+    // No instruction's access comes so far with another address.
+    if key.mode & mode::LONG != 0 && !Exec::canonical(lin) {
+        return None;
+    }
     find(cpu, mem, &key, lin, Access::Read).ok().map(|found| found.translation.phys)
 }
 

@@ -26,7 +26,7 @@ pub mod x87;
 
 pub use crate::{cache, tlb};
 pub use exec::{Exec, Flow, X86, X86Bus};
-pub use interpreter::Interpreter;
+pub use interpreter::{AnyEngine, Interpreter, engine};
 pub use nobus::NoBus;
 pub use regs::Cpu;
 pub use trap::Trap;

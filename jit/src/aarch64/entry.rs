@@ -24,7 +24,7 @@ pub fn enter(
     ctx: &mut Ctx,
     ex: &mut Exec<'_>,
     infos: &[OpInfo],
-    targets: &[Targets],
+    targets: &mut [Targets],
     mode: Mode,
     code: u64,
 ) -> u64 {

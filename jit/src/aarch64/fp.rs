@@ -228,7 +228,7 @@ impl Compiler<'_> {
                 self.flags.save(self.asm);
             }
             Form::ConditionalCompare => self.conditional_compare_fp(op, size),
-            Form::FromInteger { signed } => self.from_integer(op, size, signed),
+            Form::FromInteger { signed } => self.integer_to_fp(op, size, signed),
             Form::ToInteger => {
                 let wide = op.bits(31, 31) != 0;
                 let x = self.vector(op.rn);
@@ -355,7 +355,7 @@ impl Compiler<'_> {
         self.set_vector(op.rd, size, 0);
     }
 
-    fn from_integer(&mut self, op: &Op, size: u8, signed: bool) {
+    fn integer_to_fp(&mut self, op: &Op, size: u8, signed: bool) {
         let wide = op.bits(31, 31) != 0;
         let r = source(self.asm, 8, op.rn, RAX);
         // The upper lanes are zero, and the conversion waits for nothing.

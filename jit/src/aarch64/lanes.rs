@@ -328,7 +328,7 @@ impl Compiler<'_> {
                 dynasm!(self.asm ; .arch x64 ; pshufd xmm0, Rx(n), order as i8);
                 self.finish(op.rd, size);
             }
-            Form::ToGeneral { signed } => self.to_general(op, signed),
+            Form::ToGeneral { signed } => self.move_to_general(op, signed),
             Form::Insert => self.insert_general(op),
             Form::Extract(by) => {
                 if size == 16 {
@@ -477,7 +477,7 @@ impl Compiler<'_> {
     }
 
     /// UMOV and SMOV.
-    fn to_general(&mut self, op: &Op, signed: bool) {
+    fn move_to_general(&mut self, op: &Op, signed: bool) {
         let n = self.vector(op.rn);
         if op.rd == ZERO {
             return;

@@ -129,7 +129,7 @@ impl Translator for AArch64 {
         ctx: &mut Ctx,
         ex: &mut Exec<'_>,
         infos: &[OpInfo],
-        targets: &[Targets],
+        targets: &mut [Targets],
         mode: Mode,
         code: u64,
     ) -> u64 {

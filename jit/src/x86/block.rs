@@ -6,21 +6,21 @@
 //! instruction over too: the interpreter does it, faults and devices and all, at its exact place.
 
 use super::branch;
-use super::emit::Asm;
+use super::emit::{Asm, Rm, group1};
 use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
-use super::mem::Cached;
-use super::{sse, x87};
+use super::mem::{self, Cached, Touch};
+use super::{regs, sse, x87};
 use crate::engine::Code;
 pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
+use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{
-    Decoder, FlowControl, Instruction, InstructionInfoFactory, InstructionInfoOptions, Mnemonic, OpAccess,
-    OpKind, Register,
+    Decoder, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
 };
 
 /// What the interpreter needs to run one instruction of a block.
@@ -32,6 +32,8 @@ pub struct OpInfo {
     pub next: u64,
     /// Steps of the block that are not made before it, itself included.
     pub rest: u64,
+    /// It is compiled, and handed over only in cases that are not.
+    pub compiled: bool,
     /// Its handler looks at or changes the status flags.
     pub flags: bool,
     /// Compiled code must be left after it.
@@ -61,6 +63,10 @@ pub struct Step {
     pub plan: Option<Plan>,
     /// Flags that are needed after it.
     pub live: u8,
+    /// General registers that it writes, but for what moves RSP by a constant.
+    pub writes: u16,
+    /// What it does to memory.
+    pub touch: Option<Touch>,
 }
 
 /// The entry points of the code that all blocks share.
@@ -74,6 +80,8 @@ pub struct Shared {
     pub exit: usize,
     /// Goes on at the guest address RAX.
     pub indirect: usize,
+    /// See [`crate::links::renew`].
+    pub renew: usize,
     /// Loads XMM registers and MXCSR. Sets ZF if it could. Clobbers RAX.
     pub load_sse: usize,
     /// Loads the x87 state. Sets ZF if it could. Clobbers RAX, RCX, RDX.
@@ -131,8 +139,8 @@ pub struct Compiler<'a> {
     pub base: usize,
     /// Jumps to other blocks.
     pub pending: Vec<Pending>,
-    /// Where XMM or x87 registers have to be loaded: label, where to go on, and where if they cannot
-    /// be; the code that does it.
+    /// Where XMM or x87 registers have to be loaded, or a target looked at again: label, where to go
+    /// on, and where if it cannot be; the code that does it.
     pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel, usize)>,
     /// What is loaded here.
     pub loaded: Loaded,
@@ -140,12 +148,16 @@ pub struct Compiler<'a> {
     pub notes: Notes,
     /// The number of the current instruction in `infos`, and its steps to the block's end.
     current: (Option<u32>, u64),
+    /// The instructions after the current one.
+    pub following: &'a [Step],
     /// The operand that RDX points to.
     pub cached: Option<Cached>,
     /// Where an operand lies in another page than the one before: label, where to go on with which
     /// operand in RDX, and where if that is not known.
     pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
-    factory: InstructionInfoFactory,
+    /// Where the translation used last is another one: label, where to go on, size, access, place of
+    /// the translation, and where to go if the TLB does not have it.
+    pub recents: Vec<(DynamicLabel, DynamicLabel, u8, Access, i32, DynamicLabel)>,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
     first_info: u32,
@@ -171,6 +183,8 @@ pub struct Source<'a> {
     pub x87: bool,
     /// Most instructions to take.
     pub most: usize,
+    /// Count the block's runs in [`regs::Ctx::counted`].
+    pub count: bool,
 }
 
 /// Compiles a block. `number` is its own, `first_site` and `first_info` those of its first jump and
@@ -200,16 +214,27 @@ pub fn compile(
         loaded: Loaded::default(),
         notes: (None, None),
         current: (None, 0),
+        following: &[],
         cached: None,
         far: Vec::new(),
-        factory: InstructionInfoFactory::new(),
+        recents: Vec::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
     };
     let short = c.asm.new_dynamic_label();
-    dynasm!(c.asm ; .arch x64 ; sub r15, n as i32 ; jb =>short);
+    if src.count {
+        let n = steps.iter().filter(|s| s.plan.is_some()).map(|s| accesses(&s.ins)).sum::<i32>();
+        dynasm!(c.asm
+            ; .arch x64
+            ; add QWORD [rbp + regs::COUNTED], 1
+            ; add QWORD [rbp + regs::COUNTED + 8], n
+        );
+    }
+    group1(c.asm, 8, 5, Rm::Reg(15), n as i32);
+    dynasm!(c.asm ; .arch x64 ; jb =>short);
     for (i, s) in steps.iter().enumerate() {
+        c.following = &steps[i + 1..];
         c.step(s, n - i as u64);
     }
     if !branch::is_last(&last.ins) {
@@ -232,6 +257,7 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
     let mut steps = Vec::with_capacity(src.ops.len());
     let mut rip = src.rip;
     let mut at = 0;
+    let mut factory = InstructionInfoFactory::new();
     for op in src.ops.iter().take(src.most) {
         let Some(bytes) = src.bytes.get(at..) else { break };
         let bits = if src.long { 64 } else { 32 };
@@ -247,7 +273,8 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
             None
         };
         let leaves = !src.long && plan.is_none() && writes_segment(&ins);
-        steps.push(Step { ins, op: *op, next, plan, live: ALL });
+        let (writes, touch) = effects(&mut factory, &ins, op, next, src.long);
+        steps.push(Step { ins, op: *op, next, plan, live: ALL, writes, touch });
         rip = next;
         at += usize::from(op.len);
         if leaves {
@@ -264,6 +291,47 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         };
     }
     steps
+}
+
+/// [`Step::writes`] and [`Step::touch`].
+fn effects(
+    factory: &mut InstructionInfoFactory,
+    ins: &Instruction,
+    op: &Op,
+    next: u64,
+    long: bool,
+) -> (u16, Option<Touch>) {
+    let info = factory.info(ins);
+    let stack = matches!(ins.mnemonic(), Mnemonic::Push | Mnemonic::Pop | Mnemonic::Call | Mnemonic::Ret);
+    let reads = |a| matches!(a, OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None);
+    let mut writes = 0;
+    for used in info.used_registers() {
+        let full = used.register().full_register();
+        if !reads(used.access()) && full.is_gpr() && !(stack && full == Register::RSP) {
+            writes |= 1 << full.number();
+        }
+    }
+    if stack && ins.op_kind(0) == OpKind::Register && ins.op0_register().full_register() == Register::RSP {
+        // POP into it.
+        writes |= 1 << 4;
+    }
+    let write = info.used_memory().iter().any(|m| !reads(m.access()));
+    let touch = if stack {
+        Some(Touch { base: int::STACK, write })
+    } else if info.used_memory().iter().all(|m| m.access() == OpAccess::NoMemAccess) {
+        None
+    } else {
+        let base = mem::base(op, next, long).map_or(mem::Base::Next(0), |b| b.0);
+        Some(Touch { base, write })
+    };
+    (writes, touch)
+}
+
+/// Accesses to memory of an instruction that is compiled.
+fn accesses(ins: &Instruction) -> i32 {
+    let operands = (0..ins.op_count()).filter(|&i| ins.op_kind(i) == OpKind::Memory).count() as i32;
+    let address_only = matches!(ins.mnemonic(), Mnemonic::Lea | Mnemonic::Nop);
+    i32::from(ins.stack_pointer_increment() != 0) + if address_only { 0 } else { operands }
 }
 
 fn writes_segment(ins: &Instruction) -> bool {
@@ -338,23 +406,7 @@ impl Compiler<'_> {
         if branch::is_last(&s.ins) {
             self.cached = None;
         }
-        if self.cached.is_none() {
-            return;
-        }
-        for used in
-            self.factory.info_options(&s.ins, InstructionInfoOptions::NO_MEMORY_USAGE).used_registers()
-        {
-            let full = used.register().full_register();
-            let read = matches!(used.access(), OpAccess::Read | OpAccess::CondRead);
-            if read || !full.is_gpr() {
-                continue;
-            }
-            let guest = full.number() as u8;
-            // What moves RSP by a constant says so itself.
-            if guest != 4 || !matches!(s.ins.mnemonic(), Mnemonic::Push | Mnemonic::Pop) {
-                self.cached = self.cached.filter(|c| !c.counts_from(guest));
-            }
-        }
+        self.cached = self.cached.filter(|c| !c.counts_from(s.writes));
     }
 
     /// The number of the current instruction in the table.
@@ -365,7 +417,15 @@ impl Compiler<'_> {
         let leave = !self.long && s.plan.is_none() && writes_segment(&s.ins);
         let flags = !leaves_flags(&s.ins, s.plan);
         let rest = self.current.1;
-        self.infos.push(OpInfo { op: s.op, next: s.next, rest, flags, leave, loaded: Loaded::default() });
+        self.infos.push(OpInfo {
+            compiled: s.plan.is_some(),
+            op: s.op,
+            next: s.next,
+            rest,
+            flags,
+            leave,
+            loaded: Loaded::default(),
+        });
         let info = self.first_info + self.infos.len() as u32 - 1;
         self.current.0 = Some(info);
         info
@@ -408,6 +468,11 @@ impl Compiler<'_> {
         for (label, back, cached, slow) in std::mem::take(&mut self.far) {
             dynasm!(self.asm ; .arch x64 ; =>label);
             self.again(cached, slow);
+            dynasm!(self.asm ; .arch x64 ; jmp =>back);
+        }
+        for (label, back, size, access, slot, slow) in std::mem::take(&mut self.recents) {
+            dynasm!(self.asm ; .arch x64 ; =>label);
+            self.renew_recent(size, access, slot, slow);
             dynasm!(self.asm ; .arch x64 ; jmp =>back);
         }
         for cold in std::mem::take(&mut self.cold) {

@@ -124,8 +124,12 @@ impl Compiler<'_> {
 
     fn look_up(&mut self) {
         let slow = self.slow();
+        let other = self.asm.new_dynamic_label();
+        let back = self.asm.new_dynamic_label();
         self.cached = None;
-        links::look_up(self.asm, slow);
+        links::look_up(self.asm, slow, other);
+        dynasm!(self.asm ; .arch x64 ; =>back);
+        self.loads.push((other, back, slow, self.shared.renew));
     }
 
     /// Pushes the address that a call returns to. Nothing that may leave the block follows.

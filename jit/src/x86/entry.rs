@@ -14,7 +14,7 @@ use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
 use super::{sse, x87};
 use crate::code::CodeMemory;
 use dejavm_interp::x86::op::REG_RIP;
-use dejavm_interp::x86::regs::{Vector, seg};
+use dejavm_interp::x86::regs::{Shadow, Vector, seg};
 use dejavm_interp::x86::{Exec, Flow, Trap};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
@@ -69,6 +69,16 @@ const HOST_MXCSR: u32 = 0x1f80;
 /// What compiled code sees of the CPU beside its registers.
 fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.tlb = ex.tlb.space() as u64;
+    ctx.stamp = ex.tlb.stamp();
+    let now = (ctx.stamp, ex.tlb.write_drops(), ctx.memory);
+    if ctx.recent_for != now {
+        std::mem::swap(&mut ctx.recent, &mut ctx.other);
+        std::mem::swap(&mut ctx.recent_for, &mut ctx.other_for);
+        if ctx.recent_for != now {
+            ctx.recent_for = now;
+            ctx.recent = Default::default();
+        }
+    }
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
     ctx.plain = [seg::FS, seg::GS].map(|s| super::plain(ex.cpu.seg(s)));
@@ -91,6 +101,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     };
     let infos = ctx.infos;
     ctx.handed += 1;
+    ctx.missed += u64::from(info.compiled);
     // SAFETY: compiled code notes instructions of that same table.
     x87::save(ctx, ex, |n| unsafe { *(infos as *const OpInfo).add(n as usize) });
     ex.cpu.regs[..16].copy_from_slice(&ctx.regs);
@@ -117,6 +128,14 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     if !info.flags {
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
     }
+    // A fault's handler is entered here, as the driver would do it: that is the step.
+    let (result, raised) = match result {
+        Err(Trap::Fault { vector, code }) if !ex.probes.active() => {
+            back_to(ex, info);
+            (ex.raise(vector, code).map(|()| Flow::Entered), true)
+        }
+        other => (other, false),
+    };
     if let Ok(flow) = result
         && goes_on(ctx, ex, flow)
     {
@@ -134,14 +153,21 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
             Ok(flow)
         }
         Err(trap) => {
-            let rip = &mut ex.cpu.regs[usize::from(REG_RIP)];
-            *rip = rip.wrapping_sub(info.op.len.into());
-            // The access is made again, and its data breakpoint hit again.
-            ex.cpu.debug_pending = 0;
+            if !raised {
+                back_to(ex, info);
+            }
             Err((trap, Some(info.op)))
         }
     });
     exit::RAN
+}
+
+/// RIP is the instruction's again, which did not complete.
+fn back_to(ex: &mut Exec<'_>, info: &OpInfo) {
+    let rip = &mut ex.cpu.regs[usize::from(REG_RIP)];
+    *rip = rip.wrapping_sub(info.op.len.into());
+    // The access is made again, and its data breakpoint hit again.
+    ex.cpu.debug_pending = 0;
 }
 
 /// True when compiled code may go on behind the instruction.
@@ -167,13 +193,27 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
 
 /// True when compiled code may go on at RIP after an instruction that branched or asked for a look at
 /// events: there are none.
-fn goes_on(ctx: &Ctx, ex: &Exec<'_>, flow: Flow) -> bool {
-    let quiet = match flow {
+fn goes_on(ctx: &Ctx, ex: &mut Exec<'_>, flow: Flow) -> bool {
+    if ex.attention || ex.left <= 1 || super::mode(ex.cpu) != Some(ctx.long) {
+        return false;
+    }
+    match flow {
         Flow::Jump | Flow::Again | Flow::Next => true,
-        Flow::Event => ex.quiet() && !ex.probes.active(),
-        Flow::Entered | Flow::Halt | Flow::Yield => false,
-    };
-    quiet && !ex.attention && ex.left > 1 && super::mode(ex.cpu) == Some(ctx.long)
+        Flow::Event | Flow::Entered => {
+            // What STI shadows is one instruction, which now comes whatever happens: it ends the
+            // shadow by completing, or by a fault.
+            let shadow = ex.cpu.shadow;
+            if shadow == Shadow::Sti {
+                ex.cpu.shadow = Shadow::None;
+            }
+            let quiet = ex.quiet() && !ex.probes.active();
+            if !quiet {
+                ex.cpu.shadow = shadow;
+            }
+            quiet
+        }
+        Flow::Halt | Flow::Yield => false,
+    }
 }
 
 /// Puts the code that all blocks share into `memory`. `None` when it does not fit.
@@ -215,6 +255,9 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; ret
     );
 
+    shared.renew = at(&asm);
+    links::renew(&mut asm);
+
     shared.run_op = at(&asm);
     spill(&mut asm);
     let left = asm.new_dynamic_label();
@@ -244,10 +287,15 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
     shared.indirect = at(&asm);
     let miss = asm.new_dynamic_label();
     dynasm!(asm ; .arch x64 ; =>jump ; mov [rbp + regs::RIP], rax);
-    links::look_up(&mut asm, miss);
+    let (other, found) = (asm.new_dynamic_label(), asm.new_dynamic_label());
+    links::look_up(&mut asm, miss, other);
+    dynasm!(asm ; .arch x64 ; =>found ; jmp QWORD [rdx + links::CODE] ; =>other);
+    let distance = shared.renew as i64 - (at(&asm) as i64 + 5);
+    asm.push(0xe8);
+    asm.push_i32(distance as i32);
     dynasm!(asm
         ; .arch x64
-        ; jmp QWORD [rdx + links::CODE]
+        ; jz =>found
         ; =>miss
         ; mov eax, exit::JUMP as i32
     );

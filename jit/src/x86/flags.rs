@@ -5,8 +5,9 @@
 //! LAHF's places, bit 0 is OF. The host leaves AF undefined after logical operations and shifts,
 //! where the guest has it cleared or set: bits 1 and 2 say so in place of bit 12.
 
-use super::emit::Asm;
+use super::emit::{Asm, Rm, store};
 use super::regs;
+use super::regs::host::{RAX, RBP};
 use dejavm_interp::x86::flags::bit;
 use dynasmrt::{DynasmApi, dynasm};
 
@@ -86,7 +87,7 @@ impl State {
                 dynasm!(asm ; .arch x64 ; seto al ; lea eax, [rax + AF_SET as i32]);
             }
         }
-        dynasm!(asm ; .arch x64 ; mov [rbp + regs::FLAGS], ax);
+        store(asm, 2, Rm::Mem(RBP, regs::FLAGS), RAX);
         self.saved = true;
     }
 

@@ -43,7 +43,7 @@ fn alu(m: Mnemonic) -> Option<u8> {
     })
 }
 /// The top of the stack, as a base of operands.
-pub const STACK: Base = Base::Register(4);
+pub const STACK: Base = Base::register(4);
 const TEST: u8 = 8;
 const CMP: u8 = 7;
 
@@ -843,7 +843,7 @@ impl Compiler<'_> {
     pub fn move_stack(&mut self, by: i32) {
         wide(self.asm, self.word(), &[0x8d], R14, Rm::Mem(R14, by));
         if let Some(c) = &mut self.cached {
-            c.moved(4, by);
+            c.stack_moved(by);
         }
     }
 
@@ -879,14 +879,11 @@ impl Compiler<'_> {
         self.access(STACK, 0, word, Access::Read);
         self.move_stack(i32::from(word));
         self.fetch_to(word, s.op.r0);
-        if s.op.r0 == 4 {
-            self.cached = None;
-        }
     }
 
     fn leave(&mut self) {
         let word = self.word();
-        self.access(Base::Register(5), 0, word, Access::Read);
+        self.access(Base::register(5), 0, word, Access::Read);
         wide(self.asm, word, &[0x8d], R14, Rm::Mem(R12, i32::from(word)));
         self.fetch(word, R12);
     }

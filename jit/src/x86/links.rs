@@ -5,8 +5,13 @@ use super::regs;
 pub use crate::links::CODE;
 use dynasmrt::DynamicLabel;
 
-/// RAX holds a guest address: RDX = its entry. Jumps to `miss` when there is none that counts.
-/// Clobbers RCX and EFLAGS.
-pub fn look_up(asm: &mut Asm, miss: DynamicLabel) {
-    crate::links::look_up(asm, regs::JUMPS, regs::TLB, 0, miss);
+/// RAX holds a guest address: RDX = its entry. Jumps to `miss` when there is none that counts, to
+/// `other` when [`renew`] has to tell. Clobbers RCX and EFLAGS.
+pub fn look_up(asm: &mut Asm, miss: DynamicLabel, other: DynamicLabel) {
+    crate::links::look_up_stamped(asm, regs::JUMPS, regs::STAMP, 0, miss, other);
+}
+
+/// See [`crate::links::renew`].
+pub fn renew(asm: &mut Asm) {
+    crate::links::renew(asm, regs::TLB, regs::STAMP);
 }

@@ -1,30 +1,71 @@
 //! Memory operands: the address, and the software TLB's hit path. A miss hands the whole
 //! instruction to the interpreter, before it has changed anything.
 //!
+//! An aligned operand is first looked for in the page that the last one with the same base lay in
+//! ([`Recent`]): that costs half the instructions, and its loads do not wait for the address. What is
+//! kept there holds while the TLB drops nothing of the space.
+//!
 //! RDX goes on pointing to an operand until something else needs it: the next operand with the same
 //! base is reached from there when it lies in the same page. A permission to write serves for reading
 //! too. After the interpreter ran, the TLB is asked again.
 
 use super::block::Compiler;
 use super::emit::{Rm, home, load, load_imm, sized, wide};
-use super::regs;
-use super::regs::host::{RAX, RCX, RDX};
+use super::regs::host::{RAX, RBP, RCX, RDX};
+use super::regs::{self, Recent};
 pub use crate::hit::{ENTRY, OFFSET, TAG, table};
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::op::{Op, REG_RIP, REG_ZERO};
 use dejavm_interp::x86::regs::seg;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+use std::mem::{offset_of, size_of};
+
+const PAGE: i32 = offset_of!(Recent, page) as i32;
+const DELTA: i32 = offset_of!(Recent, delta) as i32;
 
 /// What an operand's address is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
-    /// A general register.
-    Register(u8),
+    /// General registers, or none.
+    Registers {
+        /// The base.
+        base: u8,
+        /// What is added, shifted.
+        index: u8,
+        /// By how many bits.
+        scale: u8,
+    },
     /// The address of the next instruction.
     Next(u64),
     /// The base of FS or GS.
     Segment(u8),
+}
+
+impl Base {
+    /// A register alone.
+    pub const fn register(base: u8) -> Self {
+        Self::Registers { base, index: REG_ZERO, scale: 0 }
+    }
+
+    /// Offset from RBP of the translation that was used last with this base.
+    fn slot(self, access: Access) -> i32 {
+        let number = match self {
+            Self::Registers { base: REG_ZERO, index, .. } => index,
+            Self::Registers { base, .. } => base,
+            Self::Next(_) => 16,
+            Self::Segment(seg::FS) => 17,
+            Self::Segment(_) => 18,
+        };
+        let number = usize::from(number) + if access == Access::Write { regs::RECENT_BASES } else { 0 };
+        regs::RECENT + (number * size_of::<Recent>()) as i32
+    }
+
+    /// True when it depends on one of the general registers in the set.
+    pub fn counts_from(self, set: u16) -> bool {
+        let has = |r: u8| r < 16 && set >> r & 1 != 0;
+        matches!(self, Self::Registers { base, index, .. } if has(base) || has(index))
+    }
 }
 
 /// An operand that RDX still points to.
@@ -54,17 +95,44 @@ impl Cached {
         i32::try_from(by).ok().filter(|by| by.unsigned_abs() < PAGE_SIZE as u32)
     }
 
-    /// True when its address is counted from this register.
-    pub fn counts_from(&self, guest: u8) -> bool {
-        self.base == Base::Register(guest)
+    /// True when its address depends on one of these registers.
+    pub fn counts_from(&self, set: u16) -> bool {
+        self.base.counts_from(set)
     }
 
-    /// The base register has grown by `by`.
-    pub fn moved(&mut self, guest: u8, by: i32) {
-        if self.base == Base::Register(guest) {
+    /// RSP, which is no index, has grown by `by`.
+    pub fn stack_moved(&mut self, by: i32) {
+        if matches!(self.base, Base::Registers { base: 4, .. }) {
             self.disp = self.disp.wrapping_sub(by);
         }
     }
+}
+
+/// The operand's address as a base that may be used again.
+pub fn base(op: &Op, next: u64, long: bool) -> Option<(Base, i32)> {
+    let segment = matches!(op.seg, seg::FS | seg::GS);
+    if op.addrsize != if long { 8 } else { 4 } || segment && !long {
+        return None;
+    }
+    let disp = op.disp as i64 as i32;
+    let whole = i64::from(disp) as u64 == op.disp || !long;
+    match (op.base, op.index) {
+        (REG_RIP, _) if segment || !whole => None,
+        (REG_RIP, _) => Some((Base::Next(next), disp)),
+        (REG_ZERO, REG_ZERO) if segment && whole => Some((Base::Segment(op.seg), disp)),
+        (REG_ZERO, REG_ZERO) => None,
+        _ if segment => None,
+        (base, index) => Some((Base::Registers { base, index, scale: op.scale }, disp)),
+    }
+}
+
+/// What an instruction does to memory, as far as the operand before it cares.
+#[derive(Clone, Copy, Debug)]
+pub struct Touch {
+    /// Where.
+    pub base: Base,
+    /// It writes.
+    pub write: bool,
 }
 
 impl Compiler<'_> {
@@ -82,6 +150,12 @@ impl Compiler<'_> {
             load_imm(asm, RAX, if size == 8 { op.disp } else { op.disp & 0xffff_ffff });
             return;
         }
+        self.sum(size, op.base, op.index, op.scale, disp);
+    }
+
+    /// RAX = the sum of base, scaled index and displacement. Clobbers RCX.
+    fn sum(&mut self, size: u8, base: u8, index: u8, scale: u8, disp: i32) {
+        let asm = &mut *self.asm;
         let mut place = |guest: u8, scratch: u8| match home(guest) {
             Rm::Reg(r) => r,
             m @ Rm::Mem(..) => {
@@ -89,8 +163,8 @@ impl Compiler<'_> {
                 scratch
             }
         };
-        let base = (op.base != REG_ZERO).then(|| place(op.base, RAX));
-        let index = (op.index != REG_ZERO).then(|| place(op.index, RCX));
+        let base = (base != REG_ZERO).then(|| place(base, RAX));
+        let index = (index != REG_ZERO).then(|| place(index, RCX));
         match (base, index) {
             (Some(b), None) => {
                 if disp == 0 {
@@ -99,7 +173,7 @@ impl Compiler<'_> {
                     wide(asm, size, &[0x8d], RAX, Rm::Mem(b, disp));
                 }
             }
-            (Some(b), Some(i)) => match (size, op.scale) {
+            (Some(b), Some(i)) => match (size, scale) {
                 (8, 0) => dynasm!(asm ; .arch x64 ; lea rax, [Rq(b) + Rq(i) + disp]),
                 (8, 1) => dynasm!(asm ; .arch x64 ; lea rax, [Rq(b) + Rq(i) * 2 + disp]),
                 (8, 2) => dynasm!(asm ; .arch x64 ; lea rax, [Rq(b) + Rq(i) * 4 + disp]),
@@ -109,7 +183,7 @@ impl Compiler<'_> {
                 (_, 2) => dynasm!(asm ; .arch x64 ; lea eax, [Rq(b) + Rq(i) * 4 + disp]),
                 _ => dynasm!(asm ; .arch x64 ; lea eax, [Rq(b) + Rq(i) * 8 + disp]),
             },
-            (None, Some(i)) => match (size, op.scale) {
+            (None, Some(i)) => match (size, scale) {
                 (8, 0) => dynasm!(asm ; .arch x64 ; lea rax, [Rq(i) + disp]),
                 (8, 1) => dynasm!(asm ; .arch x64 ; lea rax, [Rq(i) * 2 + disp]),
                 (8, 2) => dynasm!(asm ; .arch x64 ; lea rax, [Rq(i) * 4 + disp]),
@@ -125,29 +199,12 @@ impl Compiler<'_> {
 
     /// RDX = where the memory operand of `size` bytes lies in the host. Clobbers RAX, RCX, EFLAGS.
     pub fn operand(&mut self, op: &Op, next: u64, size: u8, access: Access) {
-        if let Some((base, disp)) = self.base(op, next) {
+        if let Some((base, disp)) = base(op, next, self.long) {
             return self.access(base, disp, size, access);
         }
         self.linear(op, next, size);
         self.translate(size, access);
         self.cached = None;
-    }
-
-    /// The operand's address as a base that is often used again.
-    fn base(&self, op: &Op, next: u64) -> Option<(Base, i32)> {
-        let segment = matches!(op.seg, seg::FS | seg::GS);
-        if op.addrsize != self.word() || op.index != REG_ZERO || segment && !self.long {
-            return None;
-        }
-        let disp = op.disp as i64 as i32;
-        match op.base {
-            REG_RIP if segment => None,
-            REG_RIP => i32::try_from(op.disp as i64).ok().map(|d| (Base::Next(next), d)),
-            REG_ZERO if segment => i32::try_from(op.disp as i64).ok().map(|d| (Base::Segment(op.seg), d)),
-            REG_ZERO => None,
-            _ if segment => None,
-            base => Some((Base::Register(base), disp)),
-        }
     }
 
     /// RDX = where `size` bytes at `disp` from `base` lie in the host. Clobbers RAX, RCX, EFLAGS.
@@ -184,9 +241,27 @@ impl Compiler<'_> {
                 return;
             }
         }
+        let access = if self.written_next(base) { Access::Write } else { access };
         self.address(base, disp);
-        self.translate(size, access);
+        self.recent(base, size, access);
         self.cached = Some(Cached { base, disp, size, write: access == Access::Write });
+    }
+
+    /// True when one of the next instructions writes there too: then the permission to write is asked
+    /// for at once.
+    fn written_next(&self, base: Base) -> bool {
+        for s in self.following.iter().take(12) {
+            match s.touch {
+                _ if s.plan.is_none() => return false,
+                Some(t) if t.base != base => return false,
+                Some(t) if t.write => return true,
+                _ => {}
+            }
+            if base.counts_from(s.writes) {
+                return false;
+            }
+        }
+        false
     }
 
     fn advance(&mut self, by: i32) {
@@ -199,16 +274,7 @@ impl Compiler<'_> {
     fn address(&mut self, base: Base, disp: i32) {
         let size = self.word();
         match base {
-            Base::Register(guest) => match home(guest) {
-                Rm::Reg(r) if disp == 0 => load(self.asm, size, RAX, Rm::Reg(r)),
-                Rm::Reg(r) => wide(self.asm, size, &[0x8d], RAX, Rm::Mem(r, disp)),
-                place @ Rm::Mem(..) => {
-                    load(self.asm, size, RAX, place);
-                    if disp != 0 {
-                        wide(self.asm, size, &[0x8d], RAX, Rm::Mem(RAX, disp));
-                    }
-                }
-            },
+            Base::Registers { base, index, scale } => self.sum(size, base, index, scale, disp),
             Base::Next(next) => {
                 let at = next.wrapping_add(i64::from(disp) as u64);
                 load_imm(self.asm, RAX, if self.long { at } else { at & 0xffff_ffff });
@@ -259,21 +325,53 @@ impl Compiler<'_> {
         self.probe(size, access, slow);
     }
 
-    fn probe(&mut self, size: u8, access: Access, miss: DynamicLabel) {
+    /// The same through the translation that was used last with this base.
+    fn recent(&mut self, base: Base, size: u8, access: Access) {
+        self.flags.host = 0;
+        let slow = self.slow();
+        let miss = self.asm.new_dynamic_label();
+        let back = self.asm.new_dynamic_label();
+        let slot = base.slot(access);
+        // Aligned to a power of two it does not cross a page.
+        let bits = -(PAGE_SIZE as i32) | i32::from(size.next_power_of_two() - 1);
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rcx, rax
+            ; and rcx, bits
+            ; cmp rcx, [rbp + slot + PAGE]
+            ; jne =>miss
+            ; mov rdx, [rbp + slot + DELTA]
+            ; add rdx, rax
+            ; =>back
+        );
+        self.recents.push((miss, back, size, access, slot, slow));
+    }
+
+    /// Emits the other outcome of [`Compiler::recent`]: asks the TLB, and keeps what it tells.
+    pub fn renew_recent(&mut self, size: u8, access: Access, slot: i32, slow: DynamicLabel) {
+        self.probe(size, access, slow);
         let table = table(access);
         dynasm!(self.asm
             ; .arch x64
-            ; mov ecx, eax
-            ; shr ecx, 8
-            ; and ecx, ((WAYS - 1) * ENTRY) as i32
-            ; add rcx, [rbp + regs::TLB]
-            ; mov rdx, rax
-            ; sub rdx, [rcx + table + TAG]
-            ; cmp rdx, PAGE_SIZE as i32 - i32::from(size)
-            ; ja =>miss
-            ; add rdx, [rcx + table + OFFSET]
-            ; add rdx, [rbp + regs::MEMORY]
+            ; mov rax, [rcx + table + TAG]
+            ; mov [rbp + slot + PAGE], rax
+            ; neg rax
+            ; add rax, [rcx + table + OFFSET]
+            ; add rax, [rbp + regs::MEMORY]
+            ; mov [rbp + slot + DELTA], rax
         );
+    }
+
+    fn probe(&mut self, size: u8, access: Access, miss: DynamicLabel) {
+        let table = table(access);
+        let asm = &mut *self.asm;
+        dynasm!(asm ; .arch x64 ; mov ecx, eax ; shr ecx, 8 ; and ecx, ((WAYS - 1) * ENTRY) as i32);
+        wide(asm, 8, &[0x03], RCX, Rm::Mem(RBP, regs::TLB));
+        dynasm!(asm ; .arch x64 ; mov rdx, rax);
+        wide(asm, 8, &[0x2b], RDX, Rm::Mem(RCX, table + TAG));
+        dynasm!(asm ; .arch x64 ; cmp rdx, PAGE_SIZE as i32 - i32::from(size) ; ja =>miss);
+        wide(asm, 8, &[0x03], RDX, Rm::Mem(RCX, table + OFFSET));
+        wide(asm, 8, &[0x03], RDX, Rm::Mem(RBP, regs::MEMORY));
     }
 
     /// The label of the code that hands the current instruction to the interpreter.

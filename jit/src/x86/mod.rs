@@ -68,6 +68,14 @@ impl Context<X86> for Ctx {
     fn handed(&self) -> u64 {
         self.handed
     }
+
+    fn missed(&self) -> Option<u64> {
+        Some(self.missed)
+    }
+
+    fn counted(&self) -> Option<[u64; 2]> {
+        Some(self.counted)
+    }
 }
 
 impl Translator for X64 {
@@ -115,6 +123,7 @@ impl Translator for X64 {
             sse: sse::fits(src.cpu.mxcsr),
             x87: x87::fits(&src.cpu.x87),
             most: src.most,
+            count: src.count,
         };
         block::compile(&source, to.shared, to.base, to.number, to.first_site, to.first_info)
     }
@@ -124,7 +133,7 @@ impl Translator for X64 {
         ctx: &mut Ctx,
         ex: &mut Exec<'_>,
         infos: &[OpInfo],
-        targets: &[Targets],
+        targets: &mut [Targets],
         long: bool,
         code: u64,
     ) -> u64 {

@@ -28,6 +28,30 @@ pub fn pinned(guest: u8) -> Option<u8> {
     PINNED.iter().find(|p| p.0 == guest).map(|p| p.1)
 }
 
+/// A translation, ready for use.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// Linear address of the page.
+    pub page: u64,
+    /// What to add to a linear address.
+    pub delta: u64,
+}
+
+impl Recent {
+    /// None: compiled code compares with the page and the lowest four bits of an address, no others.
+    pub const NONE: Self = Self { page: 0x800, delta: 0 };
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// What addresses are counted from: sixteen registers, constants, FS, GS, and one to spare.
+pub const RECENT_BASES: usize = 20;
+
 /// What compiled code works on besides registers. RBP points [`BIAS`] bytes into it.
 #[repr(C)]
 #[derive(Default)]
@@ -46,6 +70,8 @@ pub struct Ctx {
     pub gs_base: u64,
     /// FS and GS are writable data segments without a limit below 4 GiB (32-bit code asks).
     pub plain: [bool; 2],
+    /// The TLB's stamp, see [`crate::links`].
+    pub stamp: u64,
     /// The cache of indirect branches' targets.
     pub jumps: u64,
     /// A value kept over an access to memory.
@@ -84,6 +110,18 @@ pub struct Ctx {
     pub result: Option<Ran>,
     /// Instructions that compiled code handed to the interpreter.
     pub handed: u64,
+    /// Those of them that are compiled, and met a case that is not: a miss of the TLB mostly.
+    pub missed: u64,
+    /// Blocks run, and accesses to memory in them, where [`super::block::Source::count`] is set.
+    pub counted: [u64; 2],
+    /// Translations used last, see [`super::mem`].
+    pub recent: [[Recent; RECENT_BASES]; 2],
+    /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
+    pub recent_for: (u64, u64, u64),
+    /// The same of another space: guests go from one to another and back.
+    pub other: [[Recent; RECENT_BASES]; 2],
+    /// See `recent_for`.
+    pub other_for: (u64, u64, u64),
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
 }
@@ -104,6 +142,7 @@ field! {
     FS_BASE: fs_base,
     GS_BASE: gs_base,
     PLAIN: plain,
+    STAMP: stamp,
     JUMPS: jumps,
     TEMP: temp,
     BUDGET: budget,
@@ -114,11 +153,13 @@ field! {
     HOST_MXCSR: host_mxcsr,
     FP: fp,
     X87: x87,
+    RECENT: recent,
     NOTE: note,
     NOTE_MEMORY: note_memory,
     OPERAND: operand,
     X87_STATE: x87_state,
     IMAGE: image,
+    COUNTED: counted,
 }
 
 /// Offset of a guest register's place in [`Ctx`] from RBP.

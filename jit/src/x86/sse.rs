@@ -1,4 +1,5 @@
-//! SSE and SSE2: the host's own instruction, with the guest's operands.
+//! SSE to SSE4.2, AES and PCLMULQDQ: the host's own instruction, with the guest's operands, where the
+//! host has it.
 //!
 //! Guest XMM registers are in the host's of the same number, and MXCSR is the guest's, from the
 //! first such instruction on until the interpreter or the engine runs again ([`Ctx::fp`] tells).
@@ -8,12 +9,12 @@
 //! [`Ctx::fp`]: super::regs::Ctx::fp
 
 use super::block::{Compiler, Step};
-use super::emit::{Rm, encode, home, put};
+use super::emit::{Rm, encode, group1, home, put};
 use super::flags::Kind;
 use super::flags::flag::ALL;
 use super::int::{Plan, simple_address};
 use super::regs;
-use super::regs::host::{RCX, RDX};
+use super::regs::host::{RBP, RCX, RDX};
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::op::Op;
 use dejavm_interp::x86::regs::{Cpu, cr0, cr4};
@@ -187,7 +188,106 @@ fn listed(m: Mnemonic) -> bool {
             | Psrldq
             | Pextrw
             | Pinsrw
+    ) || later(m)
+}
+
+/// The same for SSE3 to SSE4.2, AES and PCLMULQDQ. Not the dot products, whose order of additions
+/// is each maker's, nor the string comparisons.
+fn later(m: Mnemonic) -> bool {
+    use Mnemonic::*;
+    matches!(
+        m,
+        Addsubps
+            | Addsubpd
+            | Haddps
+            | Haddpd
+            | Hsubps
+            | Hsubpd
+            | Lddqu
+            | Movddup
+            | Movshdup
+            | Movsldup
+            | Pshufb
+            | Phaddw
+            | Phaddd
+            | Phaddsw
+            | Phsubw
+            | Phsubd
+            | Phsubsw
+            | Pmaddubsw
+            | Pmulhrsw
+            | Psignb
+            | Psignw
+            | Psignd
+            | Palignr
+            | Pabsb
+            | Pabsw
+            | Pabsd
+            | Blendps
+            | Blendpd
+            | Pblendw
+            | Extractps
+            | Insertps
+            | Mpsadbw
+            | Packusdw
+            | Pcmpeqq
+            | Pcmpgtq
+            | Pextrb
+            | Pextrd
+            | Pextrq
+            | Pinsrb
+            | Pinsrd
+            | Pinsrq
+            | Phminposuw
+            | Pmaxsb
+            | Pmaxsd
+            | Pmaxuw
+            | Pmaxud
+            | Pminsb
+            | Pminsd
+            | Pminuw
+            | Pminud
+            | Pmovsxbw
+            | Pmovsxbd
+            | Pmovsxbq
+            | Pmovsxwd
+            | Pmovsxwq
+            | Pmovsxdq
+            | Pmovzxbw
+            | Pmovzxbd
+            | Pmovzxbq
+            | Pmovzxwd
+            | Pmovzxwq
+            | Pmovzxdq
+            | Pmuldq
+            | Pmulld
+            | Ptest
+            | Roundps
+            | Roundpd
+            | Roundss
+            | Roundsd
+            | Aesenc
+            | Aesenclast
+            | Aesdec
+            | Aesdeclast
+            | Aesimc
+            | Aeskeygenassist
+            | Pclmulqdq
     )
+}
+
+/// True when the host has what the instruction needs.
+fn host_has(f: CpuidFeature) -> bool {
+    match f {
+        CpuidFeature::SSE | CpuidFeature::SSE2 => true,
+        CpuidFeature::SSE3 => std::is_x86_feature_detected!("sse3"),
+        CpuidFeature::SSSE3 => std::is_x86_feature_detected!("ssse3"),
+        CpuidFeature::SSE4_1 => std::is_x86_feature_detected!("sse4.1"),
+        CpuidFeature::SSE4_2 => std::is_x86_feature_detected!("sse4.2"),
+        CpuidFeature::AES => std::is_x86_feature_detected!("aes"),
+        CpuidFeature::PCLMULQDQ => std::is_x86_feature_detected!("pclmulqdq"),
+        _ => false,
+    }
 }
 
 /// True when compiled code may load XMM registers and MXCSR.
@@ -203,11 +303,21 @@ pub fn fits(mxcsr: u32) -> bool {
 /// The exception masks of MXCSR.
 const MASKS: u32 = 0x1f80;
 
+/// The opcode bytes before the last.
+fn escape(table: OpCodeTableKind) -> Option<&'static [u8]> {
+    Some(match table {
+        OpCodeTableKind::T0F => &[0x0f],
+        OpCodeTableKind::T0F38 => &[0x0f, 0x38],
+        OpCodeTableKind::T0F3A => &[0x0f, 0x3a],
+        _ => return None,
+    })
+}
+
 /// How `ins` is compiled, or `None`.
 pub fn plan(ins: &Instruction, op: &Op, long: bool) -> Option<Plan> {
     let code = ins.code().op_code();
-    let sse = ins.cpuid_features().iter().all(|f| matches!(f, CpuidFeature::SSE | CpuidFeature::SSE2));
-    let form = code.encoding() == EncodingKind::Legacy && code.table() == OpCodeTableKind::T0F;
+    let sse = ins.cpuid_features().iter().all(|f| host_has(*f));
+    let form = code.encoding() == EncodingKind::Legacy && escape(code.table()).is_some();
     let operands = (0..ins.op_count()).all(|i| match ins.op_kind(i) {
         OpKind::Register => ins.op_register(i).is_xmm() || ins.op_register(i).is_gpr(),
         OpKind::Memory => simple_address(op, long),
@@ -216,8 +326,10 @@ pub fn plan(ins: &Instruction, op: &Op, long: bool) -> Option<Plan> {
     if !(listed(ins.mnemonic()) && sse && form && operands) {
         return None;
     }
-    let compares =
-        matches!(ins.mnemonic(), Mnemonic::Comiss | Mnemonic::Comisd | Mnemonic::Ucomiss | Mnemonic::Ucomisd);
+    let compares = matches!(
+        ins.mnemonic(),
+        Mnemonic::Comiss | Mnemonic::Comisd | Mnemonic::Ucomiss | Mnemonic::Ucomisd | Mnemonic::Ptest
+    );
     Some(Plan { reads: 0, kills: if compares { ALL } else { 0 }, exits: true })
 }
 
@@ -265,7 +377,9 @@ impl Compiler<'_> {
         if prefix != 0 {
             self.asm.push(prefix);
         }
-        encode(self.asm, code.operand_size() == 64, &[0x0f, code.op_code() as u8], reg, rm);
+        let mut opcode = escape(code.table()).unwrap_or(&[]).to_vec();
+        opcode.push(code.op_code() as u8);
+        encode(self.asm, code.operand_size() == 64, &opcode, reg, rm);
         if code.op_kind(ins.op_count() - 1) == K::imm8 {
             self.asm.push(s.op.imm as u8);
         }
@@ -280,9 +394,9 @@ impl Compiler<'_> {
     /// RDX = where the memory operand lies. Operands of 16 bytes have to be aligned, but for the
     /// moves that say otherwise.
     fn sse_memory(&mut self, s: &Step, write: bool) {
-        use Mnemonic::{Movdqu, Movupd, Movups};
+        use Mnemonic::{Lddqu, Movdqu, Movupd, Movups};
         let size = s.ins.memory_size().size() as u8;
-        let aligned = size == 16 && !matches!(s.ins.mnemonic(), Movups | Movupd | Movdqu);
+        let aligned = size == 16 && !matches!(s.ins.mnemonic(), Movups | Movupd | Movdqu | Lddqu);
         self.operand(&s.op, s.next, size, if write { Access::Write } else { Access::Read });
         if aligned {
             let slow = self.slow();
@@ -302,9 +416,9 @@ impl Compiler<'_> {
         let load = self.asm.new_dynamic_label();
         let back = self.asm.new_dynamic_label();
         self.flags.host = 0;
+        group1(self.asm, 1, 7, Rm::Mem(RBP, regs::FP), LOADED.into());
         dynasm!(self.asm
             ; .arch x64
-            ; cmp BYTE [rbp + regs::FP], LOADED as i8
             ; jne =>load
             ; =>back
         );

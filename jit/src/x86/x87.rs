@@ -13,11 +13,11 @@
 //! [`Ctx::x87`]: super::regs::Ctx::x87
 
 use super::block::{Compiler, OpInfo, Step};
-use super::emit::{Rm, encode};
+use super::emit::{Rm, encode, group1};
 use super::flags::flag::{AF, ALL};
 use super::flags::{Kind, State, reads};
 use super::int::{Plan, simple_address};
-use super::regs::host::{RAX, RDX};
+use super::regs::host::{RAX, RBP, RDX};
 use super::regs::{self, Ctx};
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::Exec;
@@ -271,9 +271,9 @@ impl Compiler<'_> {
         let load = self.asm.new_dynamic_label();
         let back = self.asm.new_dynamic_label();
         self.flags.host = 0;
+        group1(self.asm, 1, 7, Rm::Mem(RBP, regs::X87), LOADED.into());
         dynasm!(self.asm
             ; .arch x64
-            ; cmp BYTE [rbp + regs::X87], LOADED as i8
             ; jne =>load
             ; =>back
         );

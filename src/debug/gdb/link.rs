@@ -161,10 +161,12 @@ impl Link {
         self.gone
     }
 
-    /// Sends bytes.
+    /// Sends bytes. Who does not take them in time is gone, and what waits from it with it: each
+    /// answer to that would wait as long again.
     pub fn send(&mut self, bytes: &[u8]) {
-        if self.stream.send(bytes).is_err() {
+        if !self.gone && self.stream.send(bytes).is_err() {
             self.gone = true;
+            self.waiting.clear();
         }
     }
 

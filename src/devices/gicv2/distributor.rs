@@ -41,7 +41,7 @@ impl GicV2 {
             }
             common::ICFGR => spec::SGI_CONFIG,
             0xc04 => self.cpus[cpu].private.config(1),
-            common::ICFGR..common::ICFGR_END => self.shared.config((at - 0xc08) as usize / 4),
+            0xc08..common::ICFGR_END => self.shared.config((at - 0xc08) as usize / 4),
             spec::GICD_CPENDSGIR..spec::GICD_SPENDSGIR_END => {
                 let n = (at & 0xf) as usize;
                 u32::from_le_bytes(std::array::from_fn(|i| self.cpus[cpu].sources[n + i]))
@@ -75,7 +75,7 @@ impl GicV2 {
             },
             common::ICFGR => {}
             0xc04 => self.cpus[cpu].private.set_config(1, v),
-            common::ICFGR..common::ICFGR_END => self.shared.set_config((at - 0xc08) as usize / 4, v),
+            0xc08..common::ICFGR_END => self.shared.set_config((at - 0xc08) as usize / 4, v),
             spec::GICD_SGIR => {
                 let all = (1u32 << self.cpus.len()) - 1;
                 let targets = match v >> 24 & 3 {

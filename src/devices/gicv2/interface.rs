@@ -20,8 +20,8 @@ impl GicV2 {
     pub(super) fn signalled(&self, cpu: usize) -> Option<Candidate> {
         let c = &self.cpus[cpu];
         self.pending(cpu).filter(|p| {
-            let priority = gic::group_priority(p.priority, p.group, self.binary_point(cpu, p.group));
-            p.priority < c.mask && priority < c.active.running()
+            let group = |priority| gic::group_priority(priority, p.group, self.binary_point(cpu, p.group));
+            p.priority < c.mask && c.active.preempted_by(p.priority, group)
         })
     }
 

@@ -44,20 +44,23 @@ impl GicV3 {
         }
     }
 
-    fn group_priority(&self, cpu: usize, p: &Candidate) -> u8 {
-        gic::group_priority(p.priority, p.group, self.binary_point(cpu, p.group))
+    fn group_priority(&self, cpu: usize, group: usize, priority: u8) -> u8 {
+        gic::group_priority(priority, group, self.binary_point(cpu, group))
     }
 
     /// The pending interrupt that is urgent enough to be signalled.
     pub(super) fn signalled(&self, cpu: usize) -> Option<Candidate> {
         let c = &self.cpus[cpu];
-        self.pending(cpu).filter(|p| p.priority < c.mask && self.group_priority(cpu, p) < c.active.running())
+        self.pending(cpu).filter(|p| {
+            let group = |priority| self.group_priority(cpu, p.group, priority);
+            p.priority < c.mask && c.active.preempted_by(p.priority, group)
+        })
     }
 
     /// ICC_IAR0_EL1 and ICC_IAR1_EL1.
     fn acknowledge(&mut self, cpu: usize, group: usize) -> u32 {
         let Some(p) = self.signalled(cpu).filter(|p| p.group == group) else { return common::SPURIOUS };
-        let priority = self.group_priority(cpu, &p);
+        let priority = self.group_priority(cpu, p.group, p.priority);
         let c = &mut self.cpus[cpu];
         c.active.push(group, priority);
         if p.intid < common::PRIVATE {

@@ -3,6 +3,9 @@
 //! (GICD_CTLR.ARE and DS read as one), so group 0 is signalled as FIQ and group 1 as IRQ. There are no
 //! LPIs and no ITS.
 //!
+//! GICR_WAKER.ProcessorSleep is clear from the start, as secure firmware leaves it: software that runs
+//! without any, like EDK II, does not touch it and expects interrupts.
+//!
 //! What the specification leaves UNPREDICTABLE: an end of interrupt of a group that is not the one being
 //! handled does nothing; a narrow access to a register that is no array of bytes reads its part, and
 //! writes nothing. An interrupt for any one CPU goes to the first that takes its group.
@@ -46,7 +49,7 @@ impl Cpu {
         Self {
             affinity,
             private,
-            asleep: true,
+            asleep: false,
             ctlr: 0,
             mask: 0,
             binary_point: gic::spec::LEAST_BINARY_POINT,

@@ -131,7 +131,7 @@ fn gicv3(cpus: u64) -> Bench<GicV3> {
     }
     for cpu in 0..cpus {
         let base = v3::REDISTRIBUTORS + cpu * v3::REDISTRIBUTOR;
-        b.outl(base + v3::GICR_WAKER, 0);
+        assert_eq!(b.inl(base + v3::GICR_WAKER), 0, "awake");
         b.outl(base + v3::SGI_BASE + 0x80, u32::MAX);
         b.outl(base + v3::SGI_BASE + 0x100, u32::MAX);
         for n in (0..32).step_by(4) {
@@ -159,9 +159,16 @@ fn gicv3_takes_and_ends() {
     g.set(ppi(1, 27), false);
     g.system_write(1, EOIR1, 27);
     assert_eq!((g.system_read(1, icc(11, 3)), g.system_read(1, IAR1)), (Some(0xff), Some(1023)));
+    // A CPU that sleeps gets nothing.
+    let waker = v3::REDISTRIBUTORS + v3::GICR_WAKER;
+    b.device.set(spi(1), true);
+    assert!(b.device.outputs(0).0);
+    b.outl(waker, v3::WAKER_PROCESSOR_SLEEP);
+    assert_eq!((b.inl(waker), b.device.outputs(0).0), (6, false));
+    b.outl(waker, 0);
     // Priority drop and deactivation apart.
+    let g = &mut b.device;
     g.system_write(0, icc(12, 4), 2);
-    g.set(spi(1), true);
     assert_eq!(g.system_read(0, IAR1), Some(33));
     g.system_write(0, EOIR1, 33);
     assert_eq!((g.system_read(0, icc(11, 3)), g.outputs(0).0), (Some(0xff), false));

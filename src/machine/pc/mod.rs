@@ -33,14 +33,14 @@ use crate::devices::uart::{self, Uart};
 use crate::devices::{Ctx, Device, Request, World};
 use crate::replay::{Input, Source};
 use bus::PcBus;
-use dejavm_interp::engine::{At, Clock, Engine, Exit};
+use dejavm_interp::engine::{At, Clock, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
 use dejavm_interp::x86::flags::bit;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::Activity;
 use dejavm_interp::x86::{Cpu, X86Bus};
 use interrupts::Wires;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// CPUID.01H:EDX.APIC.
 const CPUID_APIC: u32 = 1 << 9;
@@ -287,7 +287,11 @@ impl Pc {
 }
 
 impl Board for Pc {
-    type Engine = dyn for<'a> Engine<Cpu, dyn X86Bus + 'a> + Send;
+    type Engine = dejavm_interp::x86::AnyEngine;
+
+    fn read<'de, D: Deserializer<'de>>(&self, from: D) -> Result<Self, D::Error> {
+        Self::deserialize(from)
+    }
 
     fn cpus(&self) -> usize {
         self.cpus.len()

@@ -14,7 +14,7 @@ mod wrong;
 use builder::Builder;
 use path::{Part, join, parts};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::DeserializeSeed;
 pub use wrong::Wrong;
 
 /// A value as a tree.
@@ -72,13 +72,13 @@ impl Tree {
         value.serialize(Builder).unwrap_or_else(|e| unreachable!("plain data has a tree: {e}"))
     }
 
-    /// The value of a tree.
+    /// The value of a tree, which `seed` reads.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn value<T: DeserializeOwned>(&self) -> Result<T, String> {
+    pub fn value<S: for<'de> DeserializeSeed<'de, Value = T>, T>(&self, seed: S) -> Result<T, String> {
         let bytes = rmp_serde::to_vec(self).map_err(|e| e.to_string())?;
-        rmp_serde::from_slice(&bytes).map_err(|e| e.to_string())
+        seed.deserialize(&mut rmp_serde::Deserializer::new(&bytes[..])).map_err(|e| e.to_string())
     }
 
     /// Bits of a single value.

@@ -1,5 +1,6 @@
 use super::*;
 use serde::Deserialize;
+use std::marker::PhantomData;
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Mode {
@@ -51,7 +52,7 @@ fn a_tree_says_what_the_value_says() {
     let value = all();
     let tree = Tree::of(&value);
     assert_eq!(rmp_serde::to_vec(&tree).unwrap(), rmp_serde::to_vec(&value).unwrap());
-    assert_eq!(tree.value::<All>().unwrap(), value);
+    assert_eq!(tree.value(PhantomData::<All>).unwrap(), value);
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn every_bit_flips_and_flips_back() {
             let unequal = tree.unequal(&other);
             assert_eq!(unequal.len(), 1);
             assert_eq!(unequal[0].path, path);
-            if let Ok(value) = other.value::<All>() {
+            if let Ok(value) = other.value(PhantomData::<All>) {
                 let back = Tree::of(&value);
                 assert_eq!(tree.unequal(&back).len(), 1, "{path} bit {bit}");
             } else {
@@ -90,7 +91,7 @@ fn every_bit_flips_and_flips_back() {
     }
     let mut on = tree.clone();
     on.flip("mode", 0).unwrap();
-    assert_eq!(on.value::<All>().unwrap().mode, Mode::Off);
+    assert_eq!(on.value(PhantomData::<All>).unwrap().mode, Mode::Off);
 }
 
 impl Tree {

@@ -35,11 +35,11 @@ use crate::replay::{Input, Source};
 use bus::VirtBus;
 use dejavm_interp::aarch64::regs::{Activity, Model};
 use dejavm_interp::aarch64::{A64Bus, Cpu};
-use dejavm_interp::engine::{At, Clock, Engine, Exit};
+use dejavm_interp::engine::{At, Clock, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
 use interrupts::Gic;
 use psci::Psci;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The highest exception level.
 const HIGHEST: u8 = 1;
@@ -223,7 +223,11 @@ impl Virt {
 }
 
 impl Board for Virt {
-    type Engine = dyn for<'a> Engine<Cpu, dyn A64Bus + 'a> + Send;
+    type Engine = dejavm_interp::aarch64::AnyEngine;
+
+    fn read<'de, D: Deserializer<'de>>(&self, from: D) -> Result<Self, D::Error> {
+        Self::deserialize(from)
+    }
 
     fn cpus(&self) -> usize {
         self.cpus.len()
