@@ -74,6 +74,8 @@ pub struct Shared {
     pub exit: usize,
     /// Goes on at the guest address RAX.
     pub indirect: usize,
+    /// See [`crate::links::renew`].
+    pub renew: usize,
     /// Loads the guest's rounding and flags into MXCSR. Sets ZF if it could. Clobbers nothing else.
     pub load_fp: usize,
 }
@@ -126,8 +128,9 @@ pub struct Compiler<'a> {
     pub pending: Vec<Pending>,
     /// Where EFLAGS become the guest's of the saved form given: label, form, where to go on.
     pub constants: Vec<(DynamicLabel, u64, DynamicLabel)>,
-    /// Where MXCSR has to be loaded: label, where to go on, and where if it cannot be.
-    pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel)>,
+    /// Where MXCSR has to be loaded, or a branch's target compared again: label, where to go on, and where if it cannot
+    /// be; the code that does it.
+    pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel, usize)>,
     /// SP is known to be a multiple of 16, or its alignment not to matter.
     pub sp_aligned: bool,
     /// A guest register that the current instruction makes a constant.
@@ -333,9 +336,9 @@ impl Compiler<'_> {
                 ; jmp =>end
             );
         }
-        for (label, back, slow) in std::mem::take(&mut self.loads) {
+        for (label, back, slow, function) in std::mem::take(&mut self.loads) {
             dynasm!(self.asm ; .arch x64 ; =>label);
-            self.call(self.shared.load_fp);
+            self.call(function);
             dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
         }
         for cold in std::mem::take(&mut self.cold) {

@@ -85,7 +85,10 @@ impl Compiler<'_> {
             0b1101011 => {
                 get(self.asm, 8, RAX, op.rn);
                 let slow = self.slow();
-                links::look_up(self.asm, regs::JUMPS, regs::TLB, super::ALIGN, slow);
+                let (other, back) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+                links::look_up_stamped(self.asm, regs::JUMPS, regs::STAMP, super::ALIGN, slow, other);
+                dynasm!(self.asm ; .arch x64 ; =>back);
+                self.loads.push((other, back, slow, self.shared.renew));
                 if links(op) {
                     self.link(next);
                 }

@@ -63,6 +63,7 @@ fn fill(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
     ctx.regs[usize::from(SP)] = ex.cpu.sp();
     ctx.flags = flags::save(ex.cpu.nzcv);
     ctx.tlb = ex.tlb.space() as u64;
+    ctx.stamp = ex.tlb.stamp();
     let user_for = (ctx.tlb, ex.tlb.changes());
     if mode.el == 1 && ctx.user_for != user_for {
         ctx.user_for = user_for;
@@ -193,6 +194,9 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; ret
     );
 
+    shared.renew = at(&asm);
+    links::renew(&mut asm, regs::TLB, regs::STAMP);
+
     shared.run_op = at(&asm);
     store_pinned(&mut asm);
     let left = asm.new_dynamic_label();
@@ -221,11 +225,16 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
 
     shared.indirect = at(&asm);
     let miss = asm.new_dynamic_label();
+    let (other, found) = (asm.new_dynamic_label(), asm.new_dynamic_label());
     dynasm!(asm ; .arch x64 ; =>jump ; mov [rbp + regs::PC], rax);
-    links::look_up(&mut asm, regs::JUMPS, regs::TLB, ALIGN, miss);
+    links::look_up_stamped(&mut asm, regs::JUMPS, regs::STAMP, ALIGN, miss, other);
+    dynasm!(asm ; .arch x64 ; =>found ; jmp QWORD [rdx + links::CODE] ; =>other);
+    let distance = shared.renew as i64 - (at(&asm) as i64 + 5);
+    asm.push(0xe8);
+    asm.push_i32(distance as i32);
     dynasm!(asm
         ; .arch x64
-        ; jmp QWORD [rdx + links::CODE]
+        ; jz =>found
         ; =>miss
         ; mov eax, exit::JUMP as i32
     );

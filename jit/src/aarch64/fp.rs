@@ -416,7 +416,7 @@ impl Compiler<'_> {
             ; jne =>load
             ; =>back
         );
-        self.loads.push((load, back, slow));
+        self.loads.push((load, back, slow, self.shared.load_fp));
         self.fp = LOADED;
     }
 }

@@ -36,6 +36,39 @@ enum Form {
         signed: bool,
     },
     Insert,
+    /// EXT, by bytes.
+    Extract(u8),
+    /// MLA and MLS: the multiplication, and the addition or subtraction.
+    Accumulate {
+        multiply: &'static [u8],
+        code: u8,
+        subtract: bool,
+    },
+    /// ZIP1 and ZIP2, and what is the same of UZP and TRN.
+    Zip {
+        low: u8,
+        high: u8,
+        second: bool,
+    },
+    /// UZP1 and UZP2 of words, in whole registers.
+    Words {
+        second: bool,
+    },
+    /// A comparison with zero: rn or zero is the first operand.
+    Zero {
+        code: &'static [u8],
+        first: bool,
+    },
+    Not,
+    /// Zero minus the operand.
+    Neg(u8),
+    /// USHLL: unpack with zeros, shift by an immediate.
+    Widen {
+        low: u8,
+        high: u8,
+        shift: u8,
+        by: u8,
+    },
     /// Shift by an immediate: the group's opcode and number.
     Shift {
         code: u8,
@@ -75,6 +108,11 @@ fn three(op: &Op) -> Option<Form> {
         (_, 0b01100) => by([&[0xde], &[0x38, 0x3e], &[0x38, 0x3f], &[]]),
         (0, 0b01101) => by([&[0x38, 0x38], &[0xea], &[0x38, 0x39], &[]]),
         (_, 0b01101) => by([&[0xda], &[0x38, 0x3a], &[0x38, 0x3b], &[]]),
+        (_, 0b10010) if size == 1 || size == 2 && sse41 => {
+            let multiply: &[u8] = if size == 1 { &[0xd5] } else { &[0x38, 0x40] };
+            let code = [[0xfd, 0xfe], [0xf9, 0xfa]][u as usize][size as usize - 1];
+            Some(Form::Accumulate { multiply, code, subtract: u != 0 })
+        }
         (0, 0b10011) => by([&[], &[0xd5], &[0x38, 0x40], &[]]),
         (0, 0b11010) => float(if size < 2 { 0x58 } else { 0x5c }, false),
         (1, 0b11011) if size < 2 && sse41 => float(0x59, true),
@@ -107,6 +145,46 @@ fn shift(op: &Op) -> Option<Form> {
     }
 }
 
+/// USHLL: the size is the narrow elements'.
+fn widen(op: &Op) -> Option<Form> {
+    let size = op.bits(22, 19).checked_ilog2().filter(|&s| s < 3)?;
+    let by = (op.bits(22, 16) - (8 << size)) as u8;
+    let (low, high, shift) = [(0x60, 0x68, 0x71), (0x61, 0x69, 0x72), (0x62, 0x6a, 0x73)][size as usize];
+    Some(Form::Widen { low, high, shift, by })
+}
+
+/// ZIP, UZP, TRN.
+fn permute(op: &Op) -> Option<Form> {
+    let (size, second, whole) = (op.bits(23, 22) as usize, op.bits(14, 14) != 0, op.bits(30, 30) != 0);
+    let zip = |size: usize| {
+        let (low, high) = [(0x60, 0x68), (0x61, 0x69), (0x62, 0x6a), (0x6c, 0x6d)][size];
+        Some(Form::Zip { low, high, second })
+    };
+    match op.bits(13, 12) {
+        3 => zip(size),
+        // Of two elements all three are the same.
+        _ if size == 3 || size == 2 && !whole => zip(size),
+        1 if size == 2 => Some(Form::Words { second }),
+        _ => None,
+    }
+}
+
+/// Two-register miscellaneous.
+fn two(op: &Op) -> Option<Form> {
+    let size = op.bits(23, 22) as usize;
+    let sse42 = size < 3 || std::is_x86_feature_detected!("sse4.2");
+    let equal: [&[u8]; 4] = [&[0x74], &[0x75], &[0x76], &[0x38, 0x29]];
+    let greater: [&[u8]; 4] = [&[0x64], &[0x65], &[0x66], &[0x38, 0x37]];
+    match (op.bits(29, 29), op.bits(16, 12)) {
+        (0, 0b01000) if sse42 => Some(Form::Zero { code: greater[size], first: false }),
+        (0, 0b01001) if sse42 => Some(Form::Zero { code: equal[size], first: true }),
+        (0, 0b01010) if sse42 => Some(Form::Zero { code: greater[size], first: true }),
+        (1, 0b00101) if size == 0 => Some(Form::Not),
+        (1, 0b01011) => Some(Form::Neg([0xf8, 0xf9, 0xfa, 0xfb][size])),
+        _ => None,
+    }
+}
+
 fn form(op: &Op) -> Option<Form> {
     let w = op.word;
     if w & 0x9f20_0400 == 0x0e20_0400 {
@@ -118,8 +196,20 @@ fn form(op: &Op) -> Option<Form> {
         let changes = cmode < 12 && cmode & 1 != 0;
         return (!changes).then_some(Form::Imm);
     }
+    if w & 0xbf80_fc00 == 0x2f00_a400 {
+        return widen(op);
+    }
     if w & 0x9f80_0400 == 0x0f00_0400 {
         return shift(op);
+    }
+    if w & 0xbfe0_8400 == 0x2e00_0000 && std::is_x86_feature_detected!("ssse3") {
+        return Some(Form::Extract(op.bits(14, 11) as u8));
+    }
+    if w & 0xbf20_8c00 == 0x0e00_0800 {
+        return permute(op);
+    }
+    if w & 0x9f3e_0c00 == 0x0e20_0800 {
+        return two(op);
     }
     // Copy
     if w & 0x9fe0_8400 == 0x0e00_0400 {
@@ -223,15 +313,7 @@ impl Compiler<'_> {
                 let r = source(self.asm, 8, op.rn, RAX);
                 let x = self.new_vector(op.rd, size);
                 dynasm!(self.asm ; .arch x64 ; movq Rx(x), Rq(r));
-                match op.bits(19, 16).trailing_zeros() {
-                    0 => dynasm!(self.asm ; .arch x64 ; pxor xmm0, xmm0 ; pshufb Rx(x), xmm0),
-                    1 => dynasm!(self.asm ; .arch x64 ; pshuflw Rx(x), Rx(x), 0 ; punpcklqdq Rx(x), Rx(x)),
-                    2 => dynasm!(self.asm ; .arch x64 ; pshufd Rx(x), Rx(x), 0),
-                    _ => dynasm!(self.asm ; .arch x64 ; punpcklqdq Rx(x), Rx(x)),
-                }
-                if size == 8 {
-                    dynasm!(self.asm ; .arch x64 ; movq Rx(x), Rx(x));
-                }
+                self.replicate_in(x, 1 << op.bits(19, 16).trailing_zeros(), size);
             }
             Form::DupElement => {
                 let n = self.vector(op.rn);
@@ -248,6 +330,82 @@ impl Compiler<'_> {
             }
             Form::ToGeneral { signed } => self.move_to_general(op, signed),
             Form::Insert => self.insert_general(op),
+            Form::Extract(by) => {
+                if size == 16 {
+                    // The second register is the upper half.
+                    let n = self.vector(op.rn);
+                    self.scalar(0, op.rm, 16);
+                    dynasm!(self.asm ; .arch x64 ; palignr xmm0, Rx(n), by as i8);
+                } else {
+                    self.scalar(0, op.rn, 8);
+                    let m = self.vector(op.rm);
+                    dynasm!(self.asm ; .arch x64 ; punpcklqdq xmm0, Rx(m) ; psrldq xmm0, by as i8);
+                }
+                self.finish(op.rd, size);
+            }
+            Form::Accumulate { multiply, code, subtract } => {
+                let (n, m, d) = (self.vector(op.rn), self.vector(op.rm), self.vector(op.rd));
+                dynasm!(self.asm ; .arch x64 ; movaps xmm0, Rx(n));
+                self.packed(multiply, 0, m);
+                if subtract {
+                    dynasm!(self.asm ; .arch x64 ; movaps xmm1, Rx(d));
+                    self.packed(&[code], 1, 0);
+                    dynasm!(self.asm ; .arch x64 ; movaps xmm0, xmm1);
+                } else {
+                    self.packed(&[code], 0, d);
+                }
+                self.finish(op.rd, size);
+            }
+            Form::Zip { low, high, second } => {
+                let (n, m) = (self.vector(op.rn), self.vector(op.rm));
+                dynasm!(self.asm ; .arch x64 ; movaps xmm0, Rx(n));
+                if size == 16 {
+                    self.packed(&[if second { high } else { low }], 0, m);
+                } else {
+                    self.packed(&[low], 0, m);
+                    if second {
+                        dynasm!(self.asm ; .arch x64 ; psrldq xmm0, 8);
+                    }
+                }
+                self.finish(op.rd, size);
+            }
+            Form::Words { second } => {
+                let (n, m) = (self.vector(op.rn), self.vector(op.rm));
+                let order = if second { 0xdd } else { 0x88u8 };
+                dynasm!(self.asm ; .arch x64 ; movaps xmm0, Rx(n) ; shufps xmm0, Rx(m), order as i8);
+                self.finish(op.rd, size);
+            }
+            Form::Zero { code, first } => {
+                let n = self.vector(op.rn);
+                dynasm!(self.asm ; .arch x64 ; pxor xmm0, xmm0);
+                if first {
+                    self.packed(code, 0, n);
+                } else {
+                    dynasm!(self.asm ; .arch x64 ; pxor xmm1, xmm1 ; movaps xmm0, Rx(n));
+                    self.packed(code, 0, 1);
+                }
+                self.finish(op.rd, size);
+            }
+            Form::Not => {
+                let n = self.vector(op.rn);
+                dynasm!(self.asm ; .arch x64 ; pcmpeqd xmm0, xmm0 ; pxor xmm0, Rx(n));
+                self.finish(op.rd, size);
+            }
+            Form::Neg(code) => {
+                let n = self.vector(op.rn);
+                dynasm!(self.asm ; .arch x64 ; pxor xmm0, xmm0);
+                self.packed(&[code], 0, n);
+                self.finish(op.rd, size);
+            }
+            Form::Widen { low, high, shift, by } => {
+                let n = self.vector(op.rn);
+                dynasm!(self.asm ; .arch x64 ; movaps xmm0, Rx(n) ; pxor xmm1, xmm1);
+                self.packed(&[if size == 16 { high } else { low }], 0, 1);
+                self.asm.push(0x66);
+                encode(self.asm, false, &[0x0f, shift], 6, Rm::Reg(0));
+                self.asm.push(by);
+                self.finish(op.rd, 16);
+            }
             Form::Shift { code, number, by } => {
                 self.scalar(0, op.rn, size);
                 self.asm.push(0x66);
@@ -255,6 +413,25 @@ impl Compiler<'_> {
                 self.asm.push(by);
                 self.finish(op.rd, size);
             }
+        }
+    }
+
+    /// A guest register, which was just loaded: its lowest element goes to all of its first `size` bytes.
+    pub fn replicate(&mut self, n: u8, element: u8, size: u8) {
+        let x = self.new_vector(n, size);
+        self.replicate_in(x, element, size);
+    }
+
+    /// The lowest element goes to all others. Clobbers XMM0.
+    fn replicate_in(&mut self, x: u8, element: u8, size: u8) {
+        match element {
+            1 => dynasm!(self.asm ; .arch x64 ; pxor xmm0, xmm0 ; pshufb Rx(x), xmm0),
+            2 => dynasm!(self.asm ; .arch x64 ; pshuflw Rx(x), Rx(x), 0 ; punpcklqdq Rx(x), Rx(x)),
+            4 => dynasm!(self.asm ; .arch x64 ; pshufd Rx(x), Rx(x), 0),
+            _ => dynasm!(self.asm ; .arch x64 ; punpcklqdq Rx(x), Rx(x)),
+        }
+        if size == 8 {
+            dynasm!(self.asm ; .arch x64 ; movq Rx(x), Rx(x));
         }
     }
 

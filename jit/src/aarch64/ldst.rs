@@ -2,7 +2,7 @@
 //! when the TLB's hit path is good enough for it.
 
 use super::block::{Compiler, Plan, Step};
-use super::emit::{Rm, extend, get, load, load_imm, put, sized, store, wide};
+use super::emit::{Rm, extend, get, load, load_imm, put, sized, source, store, wide};
 use super::regs::host::{RAX, RCX, RDX};
 use super::regs::{self, SP, ZERO};
 use dejavm_interp::aarch64::op::Op;
@@ -62,6 +62,23 @@ fn is_prefetch(op: &Op) -> bool {
         && (is_literal(op) || op.bits(29, 27) == 0b111 && op.bits(23, 22) == 2 && !is_atomic(op))
 }
 
+/// LD1 and ST1 of one to four whole registers: how many.
+fn multiple(op: &Op) -> Option<u8> {
+    let fits = op.word & 0xbf20_0000 == 0x0c00_0000 && (op.bits(23, 23) != 0 || op.rm == 0);
+    match op.bits(15, 12) {
+        0b0111 if fits => Some(1),
+        0b1010 if fits => Some(2),
+        0b0110 if fits => Some(3),
+        0b0010 if fits => Some(4),
+        _ => None,
+    }
+}
+
+/// LD1R.
+fn is_replicate(op: &Op) -> bool {
+    op.word & 0xbf60_f000 == 0x0d40_c000 && std::is_x86_feature_detected!("ssse3")
+}
+
 /// How an access is compiled, or `None`. The word is allocated.
 pub fn plan(op: &Op) -> Option<Plan> {
     let plan = Some(Plan { reads: false, kills: false, exits: true });
@@ -91,7 +108,8 @@ pub fn plan(op: &Op) -> Option<Plan> {
         return if lost { None } else { plan };
     }
     if op.bits(29, 27) != 0b111 {
-        return None;
+        let structure = multiple(op).is_some() || is_replicate(op);
+        return if structure { plan } else { None };
     }
     if op.bits(24, 24) == 0 {
         let register = op.bits(21, 21) != 0;
@@ -137,7 +155,49 @@ impl Compiler<'_> {
         if is_pair(op) {
             return self.pair(op);
         }
+        if op.bits(29, 27) != 0b111 {
+            return self.structure(op);
+        }
         self.single(op);
+    }
+
+    /// LD1 and ST1 of whole registers, LD1R.
+    fn structure(&mut self, op: &Op) {
+        let rn = xsp(op.rn);
+        let (load, post) = (op.bits(22, 22) != 0, op.bits(23, 23) != 0);
+        let access = if load { Access::Read } else { Access::Write };
+        let element = 1 << op.bits(11, 10);
+        let whole = if op.bits(30, 30) != 0 { 16 } else { 8 };
+        self.address(rn, 0);
+        let total = match multiple(op) {
+            Some(n) => {
+                self.translate(n * whole, element, access);
+                for i in 0..n {
+                    let (at, register) = (i32::from(i * whole), op.rd.wrapping_add(i) & 31);
+                    if load {
+                        self.load_vector(at, whole, register);
+                    } else {
+                        self.store_vector(at, whole, register);
+                    }
+                }
+                n * whole
+            }
+            None => {
+                self.translate(element, element, access);
+                self.load_vector(0, element, op.rd);
+                self.replicate(op.rd, element, whole);
+                element
+            }
+        };
+        if !post {
+            return;
+        }
+        if op.rm == 31 {
+            return self.write_back(rn, total.into());
+        }
+        let by = source(self.asm, 8, op.rm, RAX);
+        sized(self.asm, 8, &[0x00], by, super::emit::home(rn));
+        self.sp_aligned &= rn != SP;
     }
 
     fn literal(&mut self, op: &Op) {

@@ -54,6 +54,8 @@ pub struct Ctx {
     pub regs: [u64; SLOTS],
     /// The current mode's table of indirect branches' targets.
     pub jumps: u64,
+    /// The TLB's stamp, see [`crate::links`].
+    pub stamp: u64,
     /// EL0's space of the TLB, for accesses with its rights.
     pub user_tlb: u64,
     /// The space and the TLB's changes that this was found for.
@@ -93,6 +95,7 @@ impl Default for Ctx {
             cpu: 0,
             regs: [0; SLOTS],
             jumps: 0,
+            stamp: 0,
             user_tlb: 0,
             user_for: (0, 0),
             budget: 0,
@@ -129,6 +132,7 @@ field! {
     CPU: cpu,
     REGS: regs,
     JUMPS: jumps,
+    STAMP: stamp,
     USER_TLB: user_tlb,
     BUDGET: budget,
     RUN_OP: run_op,

@@ -7,7 +7,7 @@ use super::flags;
 use super::regs::host::{RAX, RCX};
 use super::regs::{self, ZERO};
 use dejavm_interp::aarch64::op::Op;
-use dejavm_interp::aarch64::regs::{Cpu, psr};
+use dejavm_interp::aarch64::regs::{Cpu, Sys, psr, sctlr};
 use dejavm_interp::aarch64::sysreg::reg;
 use dejavm_interp::tlb::Access;
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
@@ -28,7 +28,7 @@ fn place(r: u16, el: u8, write: bool) -> Option<i32> {
     let sys = offset_of!(Cpu, sys);
     macro_rules! at {
         ($field:ident, $i:expr) => {
-            offset(sys + offset_of!(dejavm_interp::aarch64::regs::Sys, $field) + 8 * $i)
+            offset(sys + offset_of!(Sys, $field) + 8 * $i)
         };
     }
     Some(match r {
@@ -80,7 +80,7 @@ pub fn plan(op: &Op, mode: Mode) -> Option<Plan> {
             _ => None,
         },
         // SYS: TLB maintenance and DC ZVA.
-        0b1_1010_1010_0001 if mode.el > 0 && r == ZVA => plan(false, false, true),
+        0b1_1010_1010_0001 if r == ZVA => plan(false, false, true),
         0b1_1010_1010_0001
             if mode.el > 0
                 && op.bits(18, 16) == 0
@@ -135,7 +135,7 @@ impl Compiler<'_> {
         self.cpu();
         let (irq, fiq, serror) =
             (offset(offset_of!(Cpu, irq)), offset(offset_of!(Cpu, fiq)), offset(offset_of!(Cpu, serror)));
-        let mdscr = offset(offset_of!(Cpu, sys) + offset_of!(dejavm_interp::aarch64::regs::Sys, mdscr));
+        let mdscr = offset(offset_of!(Cpu, sys) + offset_of!(Sys, mdscr));
         dynasm!(self.asm
             ; .arch x64
             ; movzx eax, BYTE [rcx + irq]
@@ -230,6 +230,13 @@ impl Compiler<'_> {
 
     /// DC ZVA.
     fn clear_line(&mut self, op: &Op) {
+        if self.el == 0 {
+            let at = offset(offset_of!(Cpu, sys) + offset_of!(Sys, sctlr) + 8);
+            let slow = self.slow();
+            self.flags.host = false;
+            self.cpu();
+            dynasm!(self.asm ; .arch x64 ; test DWORD [rcx + at], sctlr::DZE as i32 ; jz =>slow);
+        }
         match home(op.rd) {
             _ if op.rd == ZERO => load_imm(self.asm, RAX, 0),
             rm => super::emit::load(self.asm, 8, RAX, rm),
