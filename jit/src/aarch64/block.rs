@@ -7,6 +7,7 @@
 
 use super::emit::Asm;
 use super::flags::State;
+use super::mem::Other;
 use super::regs;
 use super::vectors::Vectors;
 use super::{Mode, branch, int, ldst, simd, system};
@@ -131,6 +132,8 @@ pub struct Compiler<'a> {
     /// Where MXCSR has to be loaded, or a branch's target compared again: label, where to go on, and where if it cannot
     /// be; the code that does it.
     pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel, usize)>,
+    /// Operands in other pages than expected.
+    pub others: Vec<Other>,
     /// SP is known to be a multiple of 16, or its alignment not to matter.
     pub sp_aligned: bool,
     /// A guest register that the current instruction makes a constant.
@@ -188,6 +191,7 @@ pub fn compile(
         pending: Vec::new(),
         constants: Vec::new(),
         loads: Vec::new(),
+        others: Vec::new(),
         sp_aligned: false,
         known: None,
         last_known: None,
@@ -340,6 +344,9 @@ impl Compiler<'_> {
             dynasm!(self.asm ; .arch x64 ; =>label);
             self.call(function);
             dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
+        }
+        for other in std::mem::take(&mut self.others) {
+            self.find_other(&other);
         }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);

@@ -8,7 +8,7 @@
 
 use super::block::{OpInfo, Shared, exit};
 use super::emit::{Asm, Rm, load, store};
-use super::regs::{self, BIAS, Ctx, PINNED, SP, host, slot};
+use super::regs::{self, BIAS, Ctx, NO_RECENT, PINNED, SLOTS, SP, host, slot};
 use super::{ALIGN, MODES, Mode, flags, mode, simd};
 use crate::code::CodeMemory;
 use crate::links::{self, Targets};
@@ -72,6 +72,14 @@ fn fill(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
         let space = if ex.tlb.space() == none { None } else { ex.tlb.find(&mmu::key(ex.cpu, true)) };
         ctx.user_tlb = ex.tlb.space_at(space) as u64;
     }
+    let level = usize::from(mode.el);
+    if let Some(found_for) = ctx.recent_for.get_mut(level) {
+        let now = (ctx.stamp, ex.tlb.write_drops(), ctx.memory);
+        if *found_for != now {
+            *found_for = now;
+            ctx.recent[level] = [[NO_RECENT; SLOTS]; 2];
+        }
+    }
     ctx.mode = super::index(mode) as u8;
     ctx.jumps = ctx.targets[super::index(mode)];
     ctx.fp = simd::usable(ex);
@@ -115,6 +123,14 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         fill(ctx, ex, mode);
         return 0;
     }
+    // A fault's handler is entered here, as the driver would do it: that is the step.
+    let result = match result {
+        Err(Trap::Exception { class, iss, far }) if !ex.probes.active() => {
+            ex.raise(class, iss, far, info.pc);
+            Ok(Flow::Entered)
+        }
+        other => other,
+    };
     if let Ok(flow) = result {
         ex.left -= 1;
         if let Some(mode) = goes_on(ex, flow) {

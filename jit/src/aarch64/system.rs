@@ -242,7 +242,7 @@ impl Compiler<'_> {
             rm => super::emit::load(self.asm, 8, RAX, rm),
         }
         dynasm!(self.asm ; .arch x64 ; and rax, -64);
-        self.translate(64, 1, Access::Write);
+        self.translate_by(regs::TLB, 64, 1, Access::Write);
         dynasm!(self.asm ; .arch x64 ; xor eax, eax);
         for i in 0..8 {
             dynasm!(self.asm ; .arch x64 ; mov [rdx + 8 * i], rax);
