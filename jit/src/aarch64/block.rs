@@ -29,6 +29,8 @@ pub struct OpInfo {
     pub rest: u64,
     /// What the code that follows counts on, see [`super::simd`].
     pub fp: u8,
+    /// It neither reads nor writes general registers but the stack pointer.
+    pub apart: bool,
 }
 
 /// What an instruction does to the flags, and whether it may leave the block.
@@ -300,7 +302,8 @@ impl Compiler<'_> {
     }
 
     fn info(&mut self, s: &Step, rest: u64) -> u32 {
-        self.infos.push(OpInfo { op: s.op, pc: s.pc, rest, fp: self.fp });
+        let apart = system::is_apart(&s.op);
+        self.infos.push(OpInfo { op: s.op, pc: s.pc, rest, fp: self.fp, apart });
         self.first_info + self.infos.len() as u32 - 1
     }
 

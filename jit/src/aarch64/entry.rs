@@ -59,7 +59,12 @@ const HOST_MXCSR: u32 = 0x1f80;
 
 /// The context out of the CPU.
 fn fill(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
-    ctx.regs[..32].copy_from_slice(&ex.cpu.x);
+    ctx.regs[..31].copy_from_slice(&ex.cpu.x[..31]);
+    fill_others(ctx, ex, mode);
+}
+
+/// All but the general registers.
+fn fill_others(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
     ctx.regs[usize::from(SP)] = ex.cpu.sp();
     ctx.flags = flags::save(ex.cpu.nzcv);
     ctx.tlb = ex.tlb.space() as u64;
@@ -89,6 +94,11 @@ fn fill(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
 /// The CPU out of the context.
 fn spill(ctx: &mut Ctx, ex: &mut Exec<'_>) {
     ex.cpu.x[..31].copy_from_slice(&ctx.regs[..31]);
+    spill_others(ctx, ex);
+}
+
+/// All but the general registers.
+fn spill_others(ctx: &mut Ctx, ex: &mut Exec<'_>) {
     ex.cpu.set_sp(ctx.regs[usize::from(SP)]);
     ex.cpu.nzcv = flags::restore(ctx.flags);
     ex.cpu.fpsr |= simd::flags(ctx.mxcsr);
@@ -107,7 +117,10 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         (ctx, ex, info)
     };
     ctx.handed += 1;
-    spill(ctx, ex);
+    spill_others(ctx, ex);
+    if !info.apart {
+        ex.cpu.x[..31].copy_from_slice(&ctx.regs[..31]);
+    }
     ex.cpu.pc = info.pc;
     ex.left = ctx.budget + info.rest;
     if ex.probes.active() {
@@ -120,7 +133,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     if !ex.attention && stays(ctx, ex, info, result) {
         ex.left -= info.rest;
         let mode = super::by_index(ctx.mode.into());
-        fill(ctx, ex, mode);
+        back(ctx, ex, info, mode);
         return 0;
     }
     // A fault's handler is entered here, as the driver would do it: that is the step.
@@ -134,13 +147,25 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     if let Ok(flow) = result {
         ex.left -= 1;
         if let Some(mode) = goes_on(ex, flow) {
-            fill(ctx, ex, mode);
+            back(ctx, ex, info, mode);
             ctx.pc = ex.cpu.pc;
             return exit::JUMP;
         }
     }
+    if info.apart {
+        ex.cpu.x[..31].copy_from_slice(&ctx.regs[..31]);
+    }
     ctx.result = Some(result.map_err(|trap| (trap, Some(info.op))));
     exit::RAN
+}
+
+/// The context out of the CPU, after an instruction of the interpreter.
+fn back(ctx: &mut Ctx, ex: &Exec<'_>, info: &OpInfo, mode: Mode) {
+    if info.apart {
+        fill_others(ctx, ex, mode);
+    } else {
+        fill(ctx, ex, mode);
+    }
 }
 
 /// True when compiled code may go on behind the instruction.
