@@ -4,8 +4,8 @@
 //! and end, but fail in CI, which builds them first. A kernel's start is some billions of steps, so
 //! an unoptimised build does not try. By default amd64 and arm64 have the session and are verified, i386,
 //! and arm64 with two CPUs and the other interrupt controller, start without input and are verified and
-//! replayed; with `DEJAVM_LINUX=all` in the environment all have everything, are verified twice and (of
-//! x86) replayed with switches of the engine, and the files of both engines are compared for the whole
+//! replayed; with `DEJAVM_LINUX=all` in the environment all have everything, are verified twice and
+//! replayed with switches of the engine, and the files of both engines are compared for the whole
 //! boot instead of its beginning.
 #![allow(clippy::disallowed_methods, reason = "a process is driven and waited for in real time")]
 
@@ -18,11 +18,12 @@ mod engines;
 use console::{Console, tail};
 use dejavm::host::files;
 use dejavm::machine::Machine;
-use dejavm::machine::build::{self, EngineKind};
+use dejavm::machine::pc::Pc;
+use dejavm::machine::virt::Virt;
 use dejavm::replay::replayer::{Outcome, Replayer};
 use dejavm::replay::runner::Runner;
 use dejavm::replay::tape::Tape;
-use engines::Profile;
+use engines::{Profile, Victim};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -110,16 +111,16 @@ impl Guest {
     }
 
     /// Replays, the engines taking turns at random steps: every checkpoint has to hold.
-    fn replay_switching(&self, recording: &str, seed: u64) {
+    fn replay_switching<B: Victim>(&self, recording: &str, seed: u64) {
         let path = Path::new(recording);
         let recording = files::open(path).unwrap();
         let header = &recording.header;
         let images = files::find(&header.machine, &recording.images, path, None).unwrap();
-        let machine = build::pc(&header.machine, &images, EngineKind::Interp).unwrap();
+        let machine = B::build(&header.machine, &images).unwrap();
         // Short pieces would take hours.
         let profile =
             Profile { piece: 20_000, flush: 50_000_000, switch: 5_000_000, ..Profile::random(seed) };
-        let engine = profile.switching().engine();
+        let engine = profile.switching().engine::<B>();
         let machine =
             Machine::new(machine.state.board, machine.mem, engine, header.machine.shift, machine.images);
         let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
@@ -285,9 +286,11 @@ fn whole_machine(guest: &Guest, machine: &str, interactive: bool) {
         if everything() {
             guest.verify(&recording, "jit");
             guest.replay(&recording, &printed);
-            if guest.arch != "aarch64" {
-                guest.replay_switching(&recording, 1);
-                guest.replay_switching(&recording, 2);
+            for seed in 1..=2 {
+                match guest.arch {
+                    "aarch64" => guest.replay_switching::<Virt>(&recording, seed),
+                    _ => guest.replay_switching::<Pc>(&recording, seed),
+                }
             }
         }
     }

@@ -1,19 +1,33 @@
 //! Engines, and one engine that does what no guest may notice: it runs in pieces, forgets its
 //! caches, and hands over to another engine, all at steps that a seed gives.
 
+use dejavm::machine::Machine;
 use dejavm::machine::board::Board;
+use dejavm::machine::build::{self, EngineKind};
+use dejavm::machine::config::{BuildError, Images, MachineConfig};
 use dejavm::machine::pc::Pc;
+use dejavm::machine::virt::Virt;
+use dejavm_interp::aarch64::{self, A64Bus};
 use dejavm_interp::engine::{Clock, Control, Engine, Exit, Stop};
 use dejavm_interp::mem::Memory;
 use dejavm_interp::probe::Probes;
 use dejavm_interp::tlb::Size;
-use dejavm_interp::x86::{Cpu, Interpreter, X86Bus};
-use dejavm_jit::Jit;
-use dejavm_jit::x86::{Compiled, Settings};
+use dejavm_interp::x86::{self, X86Bus};
+use dejavm_jit::engine::Settings;
 use dejavm_oracle::rng::Rng;
 
-/// The board's engine.
-pub type PcEngine = <Pc as Board>::Engine;
+/// A board whose engines are tortured.
+pub trait Victim: Board {
+    /// An engine.
+    fn engine(choice: Choice, tlb: Size) -> Box<Self::Engine>;
+    /// Engines that take turns as one.
+    fn together(engines: Perturbed<Self>) -> Box<Self::Engine>;
+    /// A machine with the interpreter.
+    ///
+    /// # Errors
+    /// The configuration is none of this board.
+    fn build(config: &MachineConfig, images: &Images) -> Result<Machine<Self>, BuildError>;
+}
 
 /// Steps that one list of cuts covers.
 const SPAN: u64 = 4096;
@@ -123,23 +137,9 @@ impl Profile {
     }
 
     /// The engine.
-    pub fn engine(&self) -> Box<PcEngine> {
-        let engines = self.engines.iter().map(|c| -> Box<PcEngine> {
-            match c {
-                Choice::Interp => {
-                    let mut interp = Interpreter::new();
-                    interp.tlb_size = self.tlb;
-                    Box::new(interp)
-                }
-                Choice::Jit(settings) => {
-                    let mut jit = Jit::with(Compiled::new(*settings));
-                    jit.tlb_size = self.tlb;
-                    Box::new(jit)
-                }
-            }
-        });
-        Box::new(Perturbed {
-            engines: engines.collect(),
+    pub fn engine<B: Victim>(&self) -> Box<B::Engine> {
+        B::together(Perturbed {
+            engines: self.engines.iter().map(|c| B::engine(*c, self.tlb)).collect(),
             current: 0,
             profile: self.clone(),
             span: u64::MAX,
@@ -149,8 +149,8 @@ impl Profile {
 }
 
 /// Engines that take turns.
-struct Perturbed {
-    engines: Vec<Box<PcEngine>>,
+pub struct Perturbed<B: Board> {
+    engines: Vec<Box<B::Engine>>,
     current: usize,
     profile: Profile,
     /// What `cuts` are for: steps from `span * SPAN` on.
@@ -158,7 +158,7 @@ struct Perturbed {
     cuts: Vec<u64>,
 }
 
-impl Perturbed {
+impl<B: Board> Perturbed<B> {
     /// The first cut after a step. Depends on the step alone, so that going back changes nothing.
     fn next_cut(&mut self, at: u64) -> u64 {
         if self.profile.piece == 0 {
@@ -198,7 +198,7 @@ impl Perturbed {
     }
 }
 
-impl Control for Perturbed {
+impl<B: Board> Control for Perturbed<B> {
     fn flush(&mut self) {
         self.engines[self.current].flush();
     }
@@ -208,47 +208,86 @@ impl Control for Perturbed {
     }
 }
 
-impl Engine<Cpu, dyn X86Bus + '_> for Perturbed {
-    fn run(
-        &mut self,
-        cpu: &mut Cpu,
-        index: usize,
-        mem: &mut Memory,
-        bus: &mut (dyn X86Bus + '_),
-        clock: Clock,
-        budget: u64,
-    ) -> Exit {
-        let mut done = 0;
-        loop {
-            let at = clock.icount + done;
-            let mut cut = self.next_cut(at);
-            if let Some((fault, _)) = self.profile.fault.filter(|f| f.0 > at) {
-                cut = cut.min(fault);
-            }
-            let piece = (budget - done).min(cut - at);
-            let now = Clock { icount: at, ..clock };
-            let exit = self.engines[self.current].run(cpu, index, mem, bus, now, piece);
-            done += exit.steps;
-            if let Some((_, fault)) = self.profile.fault.filter(|f| f.0 == at + exit.steps && exit.steps > 0)
-            {
-                match fault {
-                    Fault::Register(r, bit) => cpu.regs[usize::from(r)] ^= 1 << bit,
-                    Fault::Memory(addr, bit) => {
-                        let mut byte = [0];
-                        mem.read(addr, &mut byte);
-                        mem.write(addr, &[byte[0] ^ 1 << bit]);
-                    }
-                }
-            }
-            if exit.stop != Stop::Budget {
-                return Exit { steps: done, stop: exit.stop };
-            }
-            if clock.icount + done == cut {
-                self.cut(cut);
-            }
-            if done == budget {
-                return Exit { steps: done, stop: Stop::Budget };
-            }
+/// Injects a fault into a CPU's registers or memory.
+fn inject(fault: Fault, registers: &mut [u64], mem: &mut Memory) {
+    match fault {
+        Fault::Register(r, bit) => registers[usize::from(r)] ^= 1 << bit,
+        Fault::Memory(addr, bit) => {
+            let mut byte = [0];
+            mem.read(addr, &mut byte);
+            mem.write(addr, &[byte[0] ^ 1 << bit]);
         }
     }
 }
+
+/// The engines of an architecture, on a board that has it.
+macro_rules! victim {
+    ($board:ty, $arch:ident, $bus:ident, $registers:ident, $build:path) => {
+        impl Victim for $board {
+            fn engine(choice: Choice, tlb: Size) -> Box<Self::Engine> {
+                match choice {
+                    Choice::Interp => {
+                        let mut interp = $arch::Interpreter::new();
+                        interp.tlb_size = tlb;
+                        Box::new(interp)
+                    }
+                    Choice::Jit(settings) => {
+                        let mut jit =
+                            dejavm_jit::$arch::Jit::with(dejavm_jit::$arch::Compiled::new(settings));
+                        jit.tlb_size = tlb;
+                        Box::new(jit)
+                    }
+                }
+            }
+
+            fn together(engines: Perturbed<Self>) -> Box<Self::Engine> {
+                Box::new(engines)
+            }
+
+            fn build(config: &MachineConfig, images: &Images) -> Result<Machine<Self>, BuildError> {
+                $build(config, images, EngineKind::Interp)
+            }
+        }
+
+        impl Engine<$arch::Cpu, dyn $bus + '_> for Perturbed<$board> {
+            fn run(
+                &mut self,
+                cpu: &mut $arch::Cpu,
+                index: usize,
+                mem: &mut Memory,
+                bus: &mut (dyn $bus + '_),
+                clock: Clock,
+                budget: u64,
+            ) -> Exit {
+                let mut done = 0;
+                loop {
+                    let at = clock.icount + done;
+                    let mut cut = self.next_cut(at);
+                    let fault = self.profile.fault.filter(|f| f.0 > at);
+                    if let Some((fault, _)) = fault {
+                        cut = cut.min(fault);
+                    }
+                    let piece = (budget - done).min(cut - at);
+                    let now = Clock { icount: at, ..clock };
+                    let exit = self.engines[self.current].run(cpu, index, mem, bus, now, piece);
+                    done += exit.steps;
+                    if let Some((_, fault)) = fault.filter(|f| f.0 == at + exit.steps) {
+                        inject(fault, &mut cpu.$registers, mem);
+                    }
+                    if exit.stop != Stop::Budget {
+                        return Exit { steps: done, stop: exit.stop };
+                    }
+                    if clock.icount + done == cut {
+                        self.cut(cut);
+                    }
+                    if done == budget {
+                        return Exit { steps: done, stop: Stop::Budget };
+                    }
+                }
+            }
+        }
+    };
+}
+
+victim!(Pc, x86, X86Bus, regs, build::pc);
+victim!(Virt, aarch64, A64Bus, x, build::virt);
