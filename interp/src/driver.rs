@@ -7,7 +7,7 @@ use crate::exec::{Exec, Flow};
 use crate::guest::{Boundary, Code, Guest, Ran};
 use crate::mem::{Hit, Memory};
 use crate::probe::Probes;
-use crate::tlb::{Size, Tlb};
+use crate::tlb::{Size, Tlb, table_hits};
 use std::marker::PhantomData;
 
 /// How an engine runs straight code between two looks at events. Everything else is [`Driver`]'s.
@@ -105,11 +105,10 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
             self.cache.code_hit(mem, hit);
         }
         mem.take_table_hits(&mut hits);
-        for hit in hits.drain(..) {
-            for tlb in &mut self.tlbs {
-                tlb.table_hit(mem, hit);
-            }
+        if let Some((own, others)) = self.tlbs.split_first_mut() {
+            table_hits(own, others, mem, &hits);
         }
+        hits.clear();
         self.hits = hits;
         self.blocks.dropped(&mut self.cache);
     }
@@ -129,9 +128,12 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
         }
         if self.epoch != mem.epoch() {
             self.epoch = mem.epoch();
-            for tlb in &mut self.tlbs {
-                tlb.clear(mem);
-            }
+            self.tlbs.iter_mut().for_each(Tlb::clear);
+            mem.forget_tables();
+        }
+        // Other CPUs walked through them.
+        for frame in mem.take_new_tables() {
+            self.tlbs.iter_mut().for_each(|tlb| tlb.protect(frame));
         }
         if self.write_epoch != mem.write_epoch() {
             self.write_epoch = mem.write_epoch();
@@ -197,10 +199,9 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
             std::mem::swap(&mut tlb, &mut self.tlbs[index]);
             if self.epoch != mem.epoch() {
                 self.epoch = mem.epoch();
-                tlb.clear(mem);
-                for other in &mut self.tlbs {
-                    other.clear(mem);
-                }
+                tlb.clear();
+                self.tlbs.iter_mut().for_each(Tlb::clear);
+                mem.forget_tables();
             }
             if let Some(stop) = stop {
                 break stop;

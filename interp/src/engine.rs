@@ -30,6 +30,10 @@ pub trait Bus {
     /// True when the machine has to look at its state before the next step. Stays true until
     /// the machine has looked.
     fn attention(&self) -> bool;
+    /// The machine has no other CPU: giving up a turn means nothing.
+    fn alone(&self) -> bool {
+        false
+    }
 }
 
 /// The clock that a guest's time-stamp counter derives from: virtual nanoseconds are

@@ -142,6 +142,10 @@ pub struct Memory {
     dirty: Vec<u32>,
     /// For each [`Account`] the frames, one bit each, that it has still to be told of.
     pending: [Vec<u64>; 2],
+    /// By frame: the table entries that some TLB may have translations through, one bit for each four bytes.
+    tables: Vec<Option<Box<[u64; 16]>>>,
+    /// Frames that got [`attr::TABLE`] since [`Memory::take_new_tables`].
+    new_tables: Vec<u64>,
     watches: Vec<Watch>,
     /// What the memory map makes of the watches.
     watched: Vec<Watched>,
@@ -175,6 +179,8 @@ impl Memory {
             table_hits: Vec::new(),
             dirty: Vec::new(),
             pending: Default::default(),
+            tables: Vec::new(),
+            new_tables: Vec::new(),
             watches: Vec::new(),
             watched: Vec::new(),
             touches: Vec::new(),
@@ -279,9 +285,77 @@ impl Memory {
     /// for every store that does not go through a cached write permission.
     pub fn barrier(&mut self, offset: u64, len: u32) {
         let attrs = self.barrier_walker(offset, len);
-        if attrs & attr::TABLE != 0 {
+        if attrs & attr::TABLE != 0 && self.uses_table(offset, len) {
             self.table_hits.push(Hit { offset, len });
         }
+    }
+
+    /// Notes that a TLB has a translation that came through the table entry of `1 << entry` bytes at `offset`.
+    /// Returns true when the frame became a table by this: the caller drops its TLB's permissions to write,
+    /// [`Memory::take_new_tables`] tells it to the others.
+    pub fn use_table(&mut self, offset: u64, entry: u32) -> bool {
+        let frame = (offset >> PAGE_SHIFT) as usize;
+        if frame >= self.tables.len() {
+            self.tables.resize_with(frame + 1, || None);
+        }
+        let (word, bits) = crate::tlb::slots(offset, entry);
+        self.tables[frame].get_or_insert_default()[word] |= bits;
+        let new = self.attrs[frame] & attr::TABLE == 0;
+        if new {
+            self.attrs[frame] |= attr::TABLE;
+            self.new_tables.push(offset);
+        }
+        new
+    }
+
+    /// Moves out the frames that became tables.
+    pub fn take_new_tables(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.new_tables)
+    }
+
+    /// True when some TLB may have a translation through the table entries in `len` bytes at `offset`, inside
+    /// one frame.
+    pub fn uses_table(&self, offset: u64, len: u32) -> bool {
+        let Some(Some(used)) = self.tables.get((offset >> PAGE_SHIFT) as usize) else { return false };
+        (offset >> 2..=offset + u64::from(len) - 1 >> 2).any(|slot| {
+            let (word, bits) = crate::tlb::slots(slot << 2, 2);
+            used[word] & bits != 0
+        })
+    }
+
+    /// How many of `len` bytes at `offset`, inside one frame, can be stored to before a store that matters to
+    /// an engine: to code, to a table entry in use, to what is watched.
+    pub fn unheard(&self, offset: u64, len: u64) -> u64 {
+        let attrs = self.attrs(offset);
+        if attrs & (attr::CODE | attr::WATCH) != 0 {
+            return 0;
+        }
+        if attrs & attr::TABLE == 0 || !self.uses_table(offset, len as u32) {
+            return len;
+        }
+        (0..len).step_by(4).find(|at| self.uses_table(offset + at, 4)).unwrap_or(len)
+    }
+
+    /// No TLB has a translation through the table entry with the four bytes at `offset` any more.
+    pub fn release_table(&mut self, offset: u64) {
+        let frame = (offset >> PAGE_SHIFT) as usize;
+        let Some(Some(used)) = self.tables.get_mut(frame) else { return };
+        let (word, bits) = crate::tlb::slots(offset, 2);
+        used[word] &= !bits;
+        if **used == [0; 16] {
+            self.tables[frame] = None;
+            self.attrs[frame] &= !attr::TABLE;
+        }
+    }
+
+    /// All TLBs are empty.
+    pub fn forget_tables(&mut self) {
+        for (frame, table) in self.tables.iter_mut().enumerate() {
+            if table.take().is_some() {
+                self.attrs[frame] &= !attr::TABLE;
+            }
+        }
+        self.new_tables.clear();
     }
 
     /// [`Memory::barrier`] for a page walker that sets an accessed or dirty bit, which outdates
@@ -406,6 +480,12 @@ impl Memory {
     #[inline]
     pub fn has_hits(&self) -> bool {
         !self.code_hits.is_empty() || !self.table_hits.is_empty() || !self.touches.is_empty()
+    }
+
+    /// True when stores into page tables wait, and nothing else.
+    #[inline]
+    pub fn only_table_hits(&self) -> bool {
+        !self.table_hits.is_empty() && self.code_hits.is_empty() && self.touches.is_empty()
     }
 
     /// Moves the stores into code frames since the last call into `into`.

@@ -4,13 +4,13 @@
 //! entries that it was walked through. The first two are the *key* of an address space; the TLB
 //! keeps the translations of several spaces, so that neither a context switch nor a change of
 //! privilege flushes anything. The entries are watched: frames that were walked through have
-//! [`attr::TABLE`], and a store to an entry that a cached translation came from drops that
+//! [`TABLE`](crate::mem::attr::TABLE), and a store to an entry that a cached translation came from drops that
 //! translation at the next instruction boundary. So flush instructions mean nothing here, and a
 //! guest behaves as if there were no TLB.
 //!
 //! An entry for writing exists only for a frame without attributes, whose dirty bit is set.
 
-use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE, attr};
+use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries for one kind of access in one space, a power of two.
@@ -55,7 +55,6 @@ pub struct Key {
 }
 
 /// Which translations came through a page-table frame.
-#[derive(Clone)]
 struct Table {
     /// Linear address that the frame's first entry translates.
     base: u64,
@@ -67,26 +66,52 @@ struct Table {
     shared: bool,
     /// Spaces with translations that came through it, one bit each.
     spaces: u16,
-    /// Entries that something cached came from.
+    /// Entries that something cached came from, one bit for each four bytes of them.
     used: [u64; 16],
-    /// How often the last of those was overwritten.
-    emptied: u8,
+    /// The only entry that everything cached came through on its way to here, by its place, and that
+    /// frame's `era` then.
+    parent: Parent,
+    /// Changes whenever a used entry of the frame is written.
+    era: u64,
 }
 
-/// A frame that was so often overwritten where something came through it, and is left without anything that does, is
-/// no table any more. Watching it again would cost more than a few needless looks at stores into it.
-const EMPTIED: u8 = 64;
+/// See [`Table::parent`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    /// It is where the walks begin.
+    None,
+    Entry {
+        offset: u64,
+        era: u64,
+    },
+    /// There were several, or one that was written since.
+    Unknown,
+}
+
+/// Where permissions to write to a frame were cached since [`Tlb::protect`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writers {
+    None,
+    /// In these spaces, one bit each.
+    Way(u16, u16),
+    Many,
+}
 
 /// The software TLB of one CPU.
 pub struct Tlb {
     entries: Box<[Entry; SPACE * SPACES]>,
     keys: [Option<Key>; SPACES],
     current: usize,
+    /// The current space before this one.
+    before: usize,
     next_victim: usize,
     /// Changes whenever a space gets another key.
     changes: u64,
     /// By frame number.
     tables: Vec<Option<Box<Table>>>,
+    last_era: u64,
+    /// By frame number.
+    writers: Vec<Writers>,
     /// See [`Tlb::stamp`].
     stamps: [u64; SPACES],
     last_stamp: u64,
@@ -126,9 +151,12 @@ impl Default for Tlb {
             entries,
             keys: [None; SPACES],
             current: UNCACHED,
+            before: UNCACHED,
             next_victim: 0,
             changes: 0,
             tables: Vec::new(),
+            last_era: 0,
+            writers: Vec::new(),
             stamps: [last_stamp; SPACES],
             last_stamp,
             write_drops: 0,
@@ -197,6 +225,12 @@ impl Tlb {
         if self.keys[self.current] == Some(key) {
             return;
         }
+        // Mostly back to where it came from.
+        let before = std::mem::replace(&mut self.before, self.current);
+        if self.keys[before] == Some(key) {
+            self.current = before;
+            return;
+        }
         if let Some(i) = self.keys.iter().position(|k| *k == Some(key)) {
             self.current = i;
             return;
@@ -207,6 +241,11 @@ impl Tlb {
         self.clear_space(victim);
         self.keys[victim] = Some(key);
         self.current = victim;
+    }
+
+    /// False while nothing is cached.
+    pub fn caches(&self) -> bool {
+        self.current != UNCACHED
     }
 
     /// The current space, to come back to with [`Tlb::set_current`].
@@ -243,17 +282,12 @@ impl Tlb {
         self.changes
     }
 
-    /// Drops every translation.
-    pub fn clear(&mut self, mem: &mut Memory) {
+    /// Drops every translation. With the other CPUs' TLBs cleared too, [`Memory::forget_tables`] follows.
+    pub fn clear(&mut self) {
         self.changes += 1;
         for s in 0..UNCACHED {
             if self.keys[s].is_some() {
                 self.clear_space(s);
-            }
-        }
-        for (frame, table) in self.tables.iter().enumerate() {
-            if table.is_some() {
-                mem.clear_attrs((frame as u64) << PAGE_SHIFT, attr::TABLE);
             }
         }
         self.tables.clear();
@@ -268,9 +302,7 @@ impl Tlb {
         for s in 0..UNCACHED {
             self.new_stamp(s);
         }
-        for t in self.tables.iter_mut().flatten() {
-            t.used = [0; 16];
-        }
+        self.tables.clear();
     }
 
     /// Caches that `lin`'s page lies at `offset` for `access`.
@@ -288,77 +320,154 @@ impl Tlb {
             }
         }
         self.entries[i] = Entry { tag: lin & !(PAGE_SIZE - 1), offset: offset & !(PAGE_SIZE - 1) };
+        if access == Access::Write {
+            self.note_writer(lin, offset);
+        }
     }
 
-    /// Notes that a translation of `lin`, about to be cached, came through the table entry of
-    /// `1 << entry` bytes at host offset `pte`, which translates `1 << span` bytes. Returns true
-    /// when the frame has become a watched table by this: writers must drop their permissions.
-    pub fn note_table(&mut self, mem: &mut Memory, lin: u64, pte: u64, entry: u32, span: u32) -> bool {
-        let frame = (pte >> PAGE_SHIFT) as usize;
-        let index = (pte & (PAGE_SIZE - 1)) >> entry;
-        let base = (lin >> span << span).wrapping_sub(index << span);
-        if frame >= self.tables.len() {
-            self.tables.resize(frame + 1, None);
+    fn note_writer(&mut self, lin: u64, offset: u64) {
+        let frame = (offset >> PAGE_SHIFT) as usize;
+        if frame >= self.writers.len() {
+            self.writers.resize(frame + 1, Writers::None);
         }
-        let table = self.tables[frame].get_or_insert_with(|| {
-            Box::new(Table { base, span, entry, shared: false, spaces: 0, used: [0; 16], emptied: 0 })
-        });
-        table.spaces |= 1 << self.current;
-        if (table.base, table.span, table.entry) != (base, span, entry) {
-            table.shared = true;
-        }
-        // 4-byte entries are the smallest: 1,024 of them.
-        let bit = (pte & (PAGE_SIZE - 1)) >> 2;
-        table.used[(bit >> 6) as usize] |= 1 << (bit & 63);
-        let new = mem.attrs(pte) & attr::TABLE == 0;
-        mem.add_attrs(pte, attr::TABLE);
-        new
+        let way = (lin >> PAGE_SHIFT) as u16 & (WAYS as u16 - 1);
+        let writers = &mut self.writers[frame];
+        *writers = match *writers {
+            Writers::None => Writers::Way(way, 1 << self.current),
+            Writers::Way(w, spaces) if w == way => Writers::Way(way, spaces | 1 << self.current),
+            _ => Writers::Many,
+        };
     }
 
-    /// Drops what came from the table entries that `hit` overwrote.
-    pub fn table_hit(&mut self, mem: &mut Memory, hit: Hit) {
+    /// Notes that a translation of `lin`, about to be cached, came through these table entries of
+    /// `1 << entry` bytes, from the first to the last: the host offset of each, and the binary logarithm
+    /// of the bytes that it translates.
+    pub fn note_walk(
+        &mut self,
+        mem: &mut Memory,
+        lin: u64,
+        entry: u32,
+        steps: impl IntoIterator<Item = (u64, u32)>,
+    ) {
+        let mut parent = Parent::None;
+        for (pte, span) in steps {
+            let frame = (pte >> PAGE_SHIFT) as usize;
+            // As 48 bits: the halves of the address space have one table at the top.
+            let base = (lin >> span << span).wrapping_sub(((pte & (PAGE_SIZE - 1)) >> entry) << span);
+            let base = base << 16 >> 16;
+            if frame >= self.tables.len() {
+                self.tables.resize_with(frame + 1, || None);
+            }
+            let table = self.tables[frame].get_or_insert_with(|| {
+                self.last_era += 1;
+                Box::new(Table {
+                    base,
+                    span,
+                    entry,
+                    shared: false,
+                    spaces: 0,
+                    used: [0; 16],
+                    parent,
+                    era: self.last_era,
+                })
+            });
+            table.spaces |= 1 << self.current;
+            if (table.base, table.span, table.entry) != (base, span, entry) {
+                table.shared = true;
+            }
+            if table.parent != parent {
+                table.parent = Parent::Unknown;
+            }
+            parent = Parent::Entry { offset: pte, era: table.era };
+            let (word, bits) = slots(pte, entry);
+            if table.used[word] & bits != bits {
+                table.used[word] |= bits;
+                if mem.use_table(pte, entry) {
+                    self.protect(pte);
+                }
+            }
+        }
+    }
+
+    /// True when something cached came from the table entry whose four bytes at `offset` these are.
+    fn uses(&self, offset: u64) -> bool {
+        let (word, bits) = slots(offset, 2);
+        let table = self.tables.get((offset >> PAGE_SHIFT) as usize);
+        matches!(table, Some(Some(t)) if t.used[word] & bits != 0)
+    }
+
+    /// Drops what came from the table entries that `hit` overwrote. Adds to `ended` the entries further up
+    /// that nothing comes through any more by this: place, and binary logarithm of the size.
+    fn table_hit(&mut self, hit: Hit, ended: &mut Vec<(u64, u32)>) {
         let frame = (hit.offset >> PAGE_SHIFT) as usize;
         let Some(Some(table)) = self.tables.get_mut(frame) else { return };
-        let first = hit.offset & (PAGE_SIZE - 1);
-        let last = first + u64::from(hit.len) - 1;
-        let spaces = table.spaces;
-        let mut drop = [(0, 0); 2];
+        let (first, last) = (hit.offset, hit.offset + u64::from(hit.len) - 1);
+        let entry = table.entry;
+        let (spaces, shared) = (table.spaces, table.shared);
+        if shared {
+            // Entries of other sizes may have their bits elsewhere in the words that were hit.
+            if (first >> 2..=last >> 2).any(|slot| {
+                let (word, bits) = slots(slot << 2, 2);
+                table.used[word] & bits != 0
+            }) {
+                self.clear_entries();
+            }
+            return;
+        }
+        let mut drop = [0; 4];
         let mut drops = 0;
-        let mut index = first >> table.entry;
-        let mut all = false;
-        while index <= last >> table.entry {
-            let bit = index << table.entry >> 2;
-            let word = &mut table.used[(bit >> 6) as usize];
-            if *word >> (bit & 63) & 1 != 0 {
-                if table.shared || drops == 2 {
-                    all = true;
-                    break;
+        for index in first >> entry..=last >> entry {
+            let (word, bits) = slots(index << entry, entry);
+            if table.used[word] & bits != 0 {
+                table.used[word] &= !bits;
+                if let Some(to) = drop.get_mut(drops) {
+                    *to = table.base.wrapping_add((index & (PAGE_SIZE >> entry) - 1) << table.span);
                 }
-                *word &= !(1 << (bit & 63));
-                drop[drops] = (table.base.wrapping_add(index << table.span), table.span);
                 drops += 1;
             }
-            index += 1;
         }
-        if table.shared && !all {
-            // Entries of other sizes may have their bits elsewhere in the words that were hit.
-            all = (first >> 2..=last >> 2).any(|b| table.used[(b >> 6) as usize] >> (b & 63) & 1 != 0);
+        if drops == 0 {
+            return;
         }
-        if all {
-            self.clear_entries();
+        self.last_era += 1;
+        table.era = self.last_era;
+        let (span, empty) = (table.span, table.used == [0; 16]);
+        if drops > drop.len() {
+            self.clear_spaces(spaces);
         } else {
-            for &(base, span) in &drop[..drops] {
-                self.drop_range(base, span, spaces);
+            drop[..drops].iter().for_each(|base| self.drop_range(*base, span, spaces));
+        }
+        if empty {
+            self.end_table(frame, ended);
+        }
+    }
+
+    /// Nothing comes through the frame any more: it may be in other use by now. If it was the only one
+    /// behind an entry, nothing comes through that either.
+    fn end_table(&mut self, mut frame: usize, ended: &mut Vec<(u64, u32)>) {
+        while let Some(table) = self.tables[frame].take()
+            && let Parent::Entry { offset, era } = table.parent
+        {
+            frame = (offset >> PAGE_SHIFT) as usize;
+            let Some(Some(above)) = self.tables.get_mut(frame) else { return };
+            if above.shared || above.era != era {
+                return;
+            }
+            let (word, bits) = slots(offset, above.entry);
+            above.used[word] &= !bits;
+            ended.push((offset, above.entry));
+            if above.used != [0; 16] {
+                return;
             }
         }
-        // Nothing comes through the frame any more: it may be in other use by now.
-        if let Some(Some(table)) = self.tables.get_mut(frame)
-            && table.used == [0; 16]
-        {
-            table.emptied += 1;
-            if table.emptied == EMPTIED {
-                self.tables[frame] = None;
-                mem.clear_attrs(hit.offset, attr::TABLE);
+    }
+
+    /// Drops all translations in these spaces.
+    fn clear_spaces(&mut self, spaces: u16) {
+        for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
+            self.new_stamp(s);
+            for i in s * SPACE..(s + 1) * SPACE {
+                self.entries[i].tag = empty_tag(i);
             }
         }
     }
@@ -401,17 +510,54 @@ impl Tlb {
 
     /// Drops every permission to write to the frame at `offset`, which got an attribute.
     pub fn protect(&mut self, offset: u64) {
-        self.write_drops += 1;
         let frame = offset & !(PAGE_SIZE - 1);
-        for s in 0..UNCACHED {
-            if self.keys[s].is_none() {
-                continue;
+        let Some(writers) = self.writers.get_mut((offset >> PAGE_SHIFT) as usize) else { return };
+        let all = match std::mem::replace(writers, Writers::None) {
+            Writers::None => return,
+            Writers::Way(way, spaces) => {
+                for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
+                    self.unpermit(s * SPACE + Access::Write as usize * WAYS + usize::from(way), frame);
+                }
+                false
             }
+            Writers::Many => true,
+        };
+        self.write_drops += 1;
+        for s in (0..UNCACHED).filter(|_| all) {
             let start = s * SPACE + Access::Write as usize * WAYS;
             for i in start..start + WAYS {
-                if self.entries[i].offset == frame {
-                    self.entries[i].tag = empty_tag(i);
-                }
+                self.unpermit(i, frame);
+            }
+        }
+    }
+
+    fn unpermit(&mut self, i: usize, frame: u64) {
+        if self.entries[i].offset == frame {
+            self.entries[i].tag = empty_tag(i);
+        }
+    }
+}
+
+/// The bits of [`Table::used`] for the table entry of `1 << entry` bytes at `offset`: word, and mask.
+pub(crate) fn slots(offset: u64, entry: u32) -> (usize, u64) {
+    let slot = (offset & (PAGE_SIZE - 1)) >> 2;
+    ((slot >> 6) as usize, (if entry == 3 { 3 } else { 1 }) << (slot & 63))
+}
+
+/// Drops what came from the table entries that stores hit, from every TLB of a machine.
+pub fn table_hits(own: &mut Tlb, others: &mut [Tlb], mem: &mut Memory, hits: &[Hit]) {
+    let mut ended = Vec::new();
+    for &hit in hits {
+        own.table_hit(hit, &mut ended);
+        others.iter_mut().for_each(|tlb| tlb.table_hit(hit, &mut ended));
+        for slot in hit.offset >> 2..=hit.offset + u64::from(hit.len) - 1 >> 2 {
+            ended.push((slot << 2, 2));
+        }
+    }
+    for (offset, entry) in ended {
+        for at in (offset..offset + (1 << entry)).step_by(4) {
+            if mem.uses_table(at, 1) && !own.uses(at) && !others.iter().any(|tlb| tlb.uses(at)) {
+                mem.release_table(at);
             }
         }
     }

@@ -332,11 +332,7 @@ impl Exec<'_> {
             let Some(space) = self.tlb.find(&key) else { return Ok(t) };
             self.tlb.set_current(space);
         }
-        for step in &steps[..n] {
-            if self.tlb.note_table(self.mem, va, step.offset, 3, step.span) {
-                self.tlb.protect(step.offset);
-            }
-        }
+        self.tlb.note_walk(self.mem, va, 3, steps[..n].iter().map(|s| (s.offset, s.span)));
         let watched = access == Access::Read && self.mem.attrs(offset) & attr::WATCH != 0;
         if access != Access::Write && !watched {
             self.tlb.fill(va, access, offset);

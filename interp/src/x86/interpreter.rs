@@ -204,13 +204,15 @@ impl Guest for X86 {
             },
             Trap::Shutdown => {
                 ex.cpu.activity = Activity::Shutdown;
-                // As after every other delivery: engines need not keep a shadow up to here.
+                // As after every other delivery: engines need not keep these up to here.
                 ex.cpu.shadow = Shadow::None;
+                ex.cpu.rflags &= !bit::RF;
                 ex.left -= 1;
                 Some(Stop::Shutdown)
             }
             Trap::Unimplemented => {
                 ex.cpu.shadow = Shadow::None;
+                ex.cpu.rflags &= !bit::RF;
                 let name = op.and_then(|op| iced_x86::Code::try_from(usize::from(op.code)).ok()).map_or_else(
                     || String::from("event delivery"),
                     |code| code.op_code().instruction_string().to_owned(),

@@ -4,7 +4,7 @@ use super::exec::Exec;
 use super::regs::{Cpu, cr0, cr4, efer};
 use super::tlb::{Access, Key};
 use super::trap::Trap;
-use crate::mem::{Memory, PhysAddr, Place, attr};
+use crate::mem::{Memory, PAGE_SIZE, PhysAddr, Place, attr};
 
 /// Width of physical addresses that CPUID reports; higher bits of table entries are reserved.
 pub const PHYS_BITS: u32 = 40;
@@ -140,6 +140,8 @@ struct Found {
     n: usize,
     /// Binary logarithm of an entry's bytes.
     entry: u32,
+    /// The accessed bits, and for a write the dirty bit, are all set.
+    settled: bool,
 }
 
 impl Exec<'_> {
@@ -174,7 +176,7 @@ impl Exec<'_> {
     /// The page fault, with CR2 set.
     pub fn translate(&mut self, rights: Rights, lin: u64, access: Access) -> Result<Translation, Trap> {
         let key = key(self.cpu, rights);
-        let Found { translation: t, steps, n, entry } = match self.find(&key, lin, access) {
+        let Found { translation: t, steps, n, entry, .. } = match self.find(&key, lin, access) {
             Ok(found) => found,
             Err(Fault(code)) => {
                 self.cpu.cr2 = lin;
@@ -186,17 +188,43 @@ impl Exec<'_> {
             Place::Rom(o) if access != Access::Write => o,
             _ => return Ok(t),
         };
-        for step in &steps[..n] {
-            if self.tlb.note_table(self.mem, lin, step.offset, entry, step.span) {
-                self.tlb.protect(step.offset);
-            }
-        }
+        self.tlb.note_walk(self.mem, lin, entry, steps[..n].iter().map(|s| (s.offset, s.span)));
         // A write permission is given after the store passed the barrier, see `access`.
         let watched = access == Access::Read && self.mem.attrs(offset) & attr::WATCH != 0;
         if access != Access::Write && !watched {
             self.tlb.fill(lin, access, offset);
         }
         Ok(t)
+    }
+
+    /// Caches the translation of `lin` for an access with the current rights, if that takes nothing but
+    /// looking: no fault, no bit to set, no store that somebody wants to know of. False if it does not, or
+    /// if it is cached already.
+    pub fn fill(&mut self, lin: u64, access: Access) -> bool {
+        let cached = lin.wrapping_sub(self.tlb.entry(lin, access).tag) < PAGE_SIZE;
+        if cached || !self.tlb.caches() || self.cpu.long_mode() && !Self::canonical(lin) {
+            return false;
+        }
+        let key = key(self.cpu, Rights::Current);
+        let Ok(found) = find(self.cpu, self.mem, &key, lin, access) else { return false };
+        let t = found.translation;
+        let (offset, banned) = match (t.place, access) {
+            (Place::Ram(o), Access::Write) if t.write_ok => (o, u8::MAX),
+            (Place::Ram(o) | Place::Rom(o), Access::Read) => (o, attr::WATCH),
+            (Place::Ram(o) | Place::Rom(o), Access::Fetch) => (o, 0),
+            _ => return false,
+        };
+        if !found.settled || self.mem.attrs(offset) & banned != 0 {
+            return false;
+        }
+        let steps = found.steps[..found.n].iter().map(|s| (s.offset, s.span));
+        self.tlb.note_walk(self.mem, lin, found.entry, steps);
+        // The walk may have made a table of the very frame.
+        if self.mem.attrs(offset) & banned != 0 {
+            return false;
+        }
+        self.tlb.fill(lin, access, offset);
+        true
     }
 
     /// Walks, and sets accessed and dirty bits.
@@ -226,7 +254,7 @@ fn find(cpu: &Cpu, mem: &Memory, key: &Key, lin: u64, access: Access) -> Result<
         let phys = lin & 0xffff_ffff;
         let place = mem.place(phys);
         let translation = Translation { phys, place, write_ok: true };
-        return Ok(Found { translation, steps, n: 0, entry: 3 });
+        return Ok(Found { translation, steps, n: 0, entry: 3, settled: true });
     }
     let (long, pae) = (m & mode::LONG != 0, m & mode::PAE != 0);
     let user = m & mode::USER != 0;
@@ -266,6 +294,7 @@ fn find(cpu: &Cpu, mem: &Memory, key: &Key, lin: u64, access: Access) -> Result<
     let mut writable = true;
     let mut user_ok = true;
     let mut executable = true;
+    let mut settled = true;
     let mut n = 0;
     let (phys, leaf_dirty) = loop {
         let index = lin >> span & ((1 << index_bits) - 1);
@@ -284,6 +313,7 @@ fn find(cpu: &Cpu, mem: &Memory, key: &Key, lin: u64, access: Access) -> Result<
         if long && no_large && e & pte::PS != 0 || pae && !long && e >> 52 & 0x7ff != 0 {
             bad = true;
         }
+        settled &= e & pte::A != 0;
         writable &= e & pte::W != 0;
         user_ok &= e & pte::U != 0;
         executable &= e & pte::NX == 0 || !nx_on || !wide;
@@ -325,5 +355,7 @@ fn find(cpu: &Cpu, mem: &Memory, key: &Key, lin: u64, access: Access) -> Result<
     }
     let place = mem.place(phys);
     let write_ok = write_allowed && (leaf_dirty || write);
-    Ok(Found { translation: Translation { phys, place, write_ok }, steps, n, entry: entry_log })
+    settled &= leaf_dirty || !write;
+    let translation = Translation { phys, place, write_ok };
+    Ok(Found { translation, steps, n, entry: entry_log, settled })
 }

@@ -79,6 +79,7 @@ pub mod efer {
 
 /// A segment register with its hidden part (SDM volume 3, section 3.4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Segment {
     /// The visible selector.
     pub selector: u16,
@@ -214,6 +215,7 @@ impl Default for X87 {
 
 /// Model-specific registers that are plain storage or belong to the CPU itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Msrs {
     /// IA32_EFER.
     pub efer: u64,
@@ -286,8 +288,10 @@ pub enum Shadow {
     MovSs,
 }
 
-/// The architectural state of one CPU. Plain data: a clone is a snapshot.
+/// The architectural state of one CPU. Plain data: a clone is a snapshot. Compiled code reads it: its layout
+/// is fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Cpu {
     /// RAX to R15, then zero ([`super::op::REG_ZERO`]), then RIP ([`super::op::REG_RIP`]).
     pub regs: [u64; 18],

@@ -83,6 +83,10 @@ impl Bus for PcBus<'_> {
     fn attention(&self) -> bool {
         self.devices.world.attention
     }
+
+    fn alone(&self) -> bool {
+        self.devices.local_apics.len() == 1
+    }
 }
 
 impl Devices {

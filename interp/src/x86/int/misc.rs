@@ -43,8 +43,8 @@ fn nop(_: &mut Exec<'_>, _: &Op) -> Done {
     Ok(Flow::Next)
 }
 
-fn pause(_: &mut Exec<'_>, _: &Op) -> Done {
-    Ok(Flow::Yield)
+fn pause(ex: &mut Exec<'_>, _: &Op) -> Done {
+    Ok(if ex.bus.alone() { Flow::Next } else { Flow::Yield })
 }
 
 fn ud(_: &mut Exec<'_>, _: &Op) -> Done {

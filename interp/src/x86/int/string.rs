@@ -4,11 +4,12 @@
 //! iterations as the budget allows; runs of them that stay inside one page and hit the TLB are
 //! made at once, which nobody can tell from making them one by one.
 
-use crate::mem::PAGE_SIZE;
+use crate::mem::{PAGE_SIZE, Place};
 use crate::tlb::Access;
 use crate::x86::exec::{Exec, Flow};
 use crate::x86::flags::bit;
 use crate::x86::int::alu::{apply, kind};
+use crate::x86::mmu::Rights;
 use crate::x86::op::{Handler, Op, opflag};
 use crate::x86::regs::{gpr, seg};
 use crate::x86::trap::Trap;
@@ -123,6 +124,24 @@ fn run<T: Word, const A: u8>(
     Some(((e.offset + d) as usize, n))
 }
 
+/// The same for stores to a frame that somebody wants to know of stores to, as far as none of them matters.
+/// The first element may be stored.
+fn run_told<T: Word, const A: u8>(ex: &mut Exec<'_>, s: u8, off: u64, most: u64) -> Option<(usize, u64)> {
+    let bytes = u64::from(T::BYTES);
+    let lin = ex.linear(s, off, bytes, true).ok()?;
+    if A < 8 || !ex.tlb.caches() || !Exec::canonical(lin) || lin % bytes != 0 {
+        return None;
+    }
+    let t = ex.translate(Rights::Current, lin, Access::Write).ok()?;
+    let Place::Ram(o) = t.place else { return None };
+    let n = ex.mem.unheard(o, most.min((PAGE_SIZE - lin % PAGE_SIZE) / bytes) * bytes) / bytes;
+    if n < 2 {
+        return None;
+    }
+    ex.mem.barrier(o, (n * bytes) as u32);
+    Some((o as usize, n))
+}
+
 fn forward(ex: &Exec<'_>) -> bool {
     ex.cpu.rflags & bit::DF == 0
 }
@@ -132,8 +151,9 @@ fn movs_some<T: Word, const A: u8>(ex: &mut Exec<'_>, op: &Op, most: u64) -> Res
     let (from, to) = (addr::<A>(ex, gpr::RSI), addr::<A>(ex, gpr::RDI));
     if most > 1
         && forward(ex)
-        && let Some((to, n)) = run::<T, A>(ex, seg::ES, to, most, Access::Write)
-        && let Some((from, n)) = run::<T, A>(ex, op.seg, from, n, Access::Read)
+        && let Some((from, n)) = run::<T, A>(ex, op.seg, from, most, Access::Read)
+        && let Some((to, n)) =
+            run::<T, A>(ex, seg::ES, to, n, Access::Write).or_else(|| run_told::<T, A>(ex, seg::ES, to, n))
     {
         copy::<T>(ex.mem.bytes_mut(), from, to, n as usize * usize::from(T::BYTES));
         advance::<T, A>(ex, gpr::RSI, n);
@@ -168,6 +188,7 @@ fn stos_some<T: Word, const A: u8>(ex: &mut Exec<'_>, _: &Op, most: u64) -> Resu
     if most > 1
         && forward(ex)
         && let Some((to, n)) = run::<T, A>(ex, seg::ES, to, most, Access::Write)
+            .or_else(|| run_told::<T, A>(ex, seg::ES, to, most))
     {
         let bytes = &mut ex.mem.bytes_mut()[to..to + n as usize * usize::from(T::BYTES)];
         let low = v.to_u64() as u8;
