@@ -147,16 +147,16 @@ pub trait Translator: Sized + 'static {
     fn shared_code(memory: &mut CodeMemory) -> Option<Self::Shared>;
     /// Compiles a block. `None` when it cannot be.
     fn compile(src: &Source<'_, Self>, to: Target<Self>) -> Option<Code<Self::Info>>;
-    /// Runs compiled code from `code` on until it is left. Returns the reason, see [`exit`]. `targets` are the
-    /// addresses of the modes' [`Targets`].
+    /// Runs compiled code in a mode, from an address on, until it is left. Returns the reason, see [`exit`]. `targets` are the
+    /// addresses of the modes' [`Targets`], `tlbs` the other CPUs' TLBs.
     fn enter(
         shared: &Self::Shared,
         ctx: &mut Self::Context,
         ex: &mut Exec<'_, Self::Guest>,
+        tlbs: &mut [Tlb],
         infos: &[Self::Info],
         targets: &mut [Targets],
-        mode: Self::Mode,
-        code: u64,
+        at: (Self::Mode, u64),
     ) -> u64;
 }
 
@@ -514,7 +514,8 @@ impl<T: Translator> Compiled<T> {
         (code, offset): (u64, u64),
     ) -> RanOf<T> {
         let (before, pc) = (ex.left, T::pc(ex.cpu));
-        let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &mut self.targets, mode, code);
+        let at = (mode, code);
+        let reason = T::enter(&self.shared, &mut self.ctx, ex, tlbs, &self.infos, &mut self.targets, at);
         self.stats.steps += before - ex.left;
         let number = (reason >> 8) as usize;
         self.stats.exits[(reason & 3) as usize] += 1;

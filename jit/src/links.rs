@@ -13,7 +13,7 @@ use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use std::mem::{offset_of, size_of};
 
 /// Entries, a power of two.
-const TARGETS: usize = 1 << 14;
+const TARGETS: usize = 1 << 15;
 
 /// Where the code for a guest address lies.
 #[repr(C)]
@@ -33,6 +33,11 @@ const _: () = assert!(size_of::<Target>() == 32);
 
 /// Offset of [`Target::code`].
 pub const CODE: i32 = offset_of!(Target, code) as i32;
+
+/// Offset of [`Target::stamp`].
+pub const STAMP: i32 = offset_of!(Target, stamp) as i32;
+/// Offset of [`Target::offset`].
+pub const PAGE: i32 = offset_of!(Target, offset) as i32;
 
 /// No page lies at an odd place, and no TLB has the stamp 0.
 const EMPTY: Target = Target { rip: 0, stamp: 0, offset: 1, code: 0 };

@@ -30,8 +30,10 @@ const SHARED: Shared = Shared {
     renew: 0x7000,
     load_sse: 0x5000,
     load_x87: 0x6000,
+    miss_read: 0x8000,
+    miss_write: 0x9000,
 };
-const NAMES: [(u64, &str); 7] = [
+const NAMES: [(u64, &str); 9] = [
     (0x1000, "enter"),
     (0x2000, "run_op"),
     (0x3000, "exit"),
@@ -39,6 +41,8 @@ const NAMES: [(u64, &str); 7] = [
     (0x5000, "load_sse"),
     (0x6000, "load_x87"),
     (0x7000, "renew"),
+    (0x8000, "miss_read"),
+    (0x9000, "miss_write"),
 ];
 
 /// Names of what host code jumps to.
@@ -99,6 +103,7 @@ fn case(bits: u32, bytes: &[u8]) -> String {
         bytes,
         rip: RIP,
         long: bits == 64,
+        user: false,
         model,
         sse: true,
         x87: true,

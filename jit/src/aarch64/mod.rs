@@ -24,6 +24,7 @@ use dejavm_interp::aarch64::regs::{Cpu, sctlr};
 use dejavm_interp::aarch64::{A64, Exec};
 use dejavm_interp::driver::Driver;
 use dejavm_interp::guest::Ran;
+use dejavm_interp::tlb::Tlb;
 use regs::Ctx;
 
 /// The compiling engine for AArch64 guests.
@@ -128,10 +129,10 @@ impl Translator for AArch64 {
         shared: &Shared,
         ctx: &mut Ctx,
         ex: &mut Exec<'_>,
+        _: &mut [Tlb],
         infos: &[OpInfo],
         targets: &mut [Targets],
-        mode: Mode,
-        code: u64,
+        (mode, code): (Mode, u64),
     ) -> u64 {
         entry::enter(shared, ctx, ex, infos, targets, mode, code)
     }

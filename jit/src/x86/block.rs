@@ -11,7 +11,7 @@ use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::mem::{self, Cached, Touch};
-use super::{regs, sse, x87};
+use super::{regs, sse, system, x87};
 use crate::engine::Code;
 pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
@@ -86,6 +86,12 @@ pub struct Shared {
     pub load_sse: usize,
     /// Loads the x87 state. Sets ZF if it could. Clobbers RAX, RCX, RDX.
     pub load_x87: usize,
+    /// Translates the linear address RAX for reading: RDX = where it lies in the host. ECX: 0, or offset of
+    /// the [`regs::Recent`] to renew from RBP; EDX: the highest offset in a page where the operand fits. Sets
+    /// ZF if it could. Clobbers RAX and RCX.
+    pub miss_read: usize,
+    /// The same for writing.
+    pub miss_write: usize,
 }
 
 /// Out-of-line code that hands an instruction to the interpreter.
@@ -127,6 +133,8 @@ pub struct Compiler<'a> {
     pub asm: &'a mut Asm,
     /// 64-bit mode; else flat 32-bit code.
     pub long: bool,
+    /// Privilege level 3.
+    pub user: bool,
     /// Where the guest's flags are.
     pub flags: State,
     /// The current instruction's way to the interpreter, once it needs one.
@@ -155,8 +163,8 @@ pub struct Compiler<'a> {
     /// Where an operand lies in another page than the one before: label, where to go on with which
     /// operand in RDX, and where if that is not known.
     pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
-    /// Where the translation used last is another one: label, where to go on, size, access, place of
-    /// the translation, and where to go if the TLB does not have it.
+    /// Where the translation used last is another one, or the TLB has none: label, where to go on, size,
+    /// access, place of the translation used last or 0, and where to go if the access takes more.
     pub recents: Vec<(DynamicLabel, DynamicLabel, u8, Access, i32, DynamicLabel)>,
     cold: Vec<Cold>,
     infos: Vec<OpInfo>,
@@ -175,6 +183,8 @@ pub struct Source<'a> {
     pub rip: u64,
     /// 64-bit mode; else flat 32-bit code.
     pub long: bool,
+    /// Privilege level 3.
+    pub user: bool,
     /// The CPU's model.
     pub model: Model,
     /// SSE instructions are worth compiling: no exception is unmasked now.
@@ -204,6 +214,7 @@ pub fn compile(
     let mut c = Compiler {
         asm: &mut asm,
         long: src.long,
+        user: src.user,
         flags: State::saved(),
         slow: None,
         start: src.rip,
@@ -267,6 +278,7 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         let plan = if same && src.model.supports(&ins) {
             int::plan(&ins, op, src.long)
                 .or_else(|| branch::plan(&ins, op, src.long))
+                .or_else(|| system::plan(&ins, op, src.long, src.user))
                 .or_else(|| if src.sse { sse::plan(&ins, op, src.long) } else { None })
                 .or_else(|| if src.x87 { x87::plan(&ins, op, src.long) } else { None })
         } else {
@@ -302,7 +314,8 @@ fn effects(
     long: bool,
 ) -> (u16, Option<Touch>) {
     let info = factory.info(ins);
-    let stack = matches!(ins.mnemonic(), Mnemonic::Push | Mnemonic::Pop | Mnemonic::Call | Mnemonic::Ret);
+    use Mnemonic::{Call, Pop, Popfd, Popfq, Push, Pushfd, Pushfq, Ret};
+    let stack = matches!(ins.mnemonic(), Push | Pop | Call | Ret | Pushfq | Pushfd | Popfq | Popfd);
     let reads = |a| matches!(a, OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None);
     let mut writes = 0;
     for used in info.used_registers() {
@@ -372,6 +385,7 @@ impl Compiler<'_> {
         let notes = self.notes;
         match s.plan {
             Some(_) if branch::is_last(&s.ins) => self.branch(s),
+            Some(_) if system::plan(&s.ins, &s.op, self.long, self.user).is_some() => self.system(s),
             Some(_) if x87::plan(&s.ins, &s.op, self.long).is_some() => self.x87(s),
             Some(_) if sse::plan(&s.ins, &s.op, self.long).is_some() => self.sse(s),
             Some(_) => self.integer(s),
@@ -431,6 +445,11 @@ impl Compiler<'_> {
         info
     }
 
+    /// Steps of the block that are not made before the current instruction, itself included.
+    pub fn rest(&self) -> u64 {
+        self.current.1
+    }
+
     fn flush_notes(&mut self) {
         let notes = std::mem::take(&mut self.notes);
         self.store_notes(notes);
@@ -442,7 +461,7 @@ impl Compiler<'_> {
     }
 
     /// CALL of shared code.
-    fn call(&mut self, to: usize) {
+    pub fn call(&mut self, to: usize) {
         self.asm.push(0xe8);
         self.distance(to);
     }
@@ -467,13 +486,13 @@ impl Compiler<'_> {
         }
         for (label, back, cached, slow) in std::mem::take(&mut self.far) {
             dynasm!(self.asm ; .arch x64 ; =>label);
-            self.again(cached, slow);
-            dynasm!(self.asm ; .arch x64 ; jmp =>back);
+            self.again(cached);
+            dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
         }
         for (label, back, size, access, slot, slow) in std::mem::take(&mut self.recents) {
             dynasm!(self.asm ; .arch x64 ; =>label);
-            self.renew_recent(size, access, slot, slow);
-            dynasm!(self.asm ; .arch x64 ; jmp =>back);
+            self.ask(size, access, slot);
+            dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
         }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);
@@ -488,7 +507,8 @@ impl Compiler<'_> {
             }
             let miss = self.asm.new_dynamic_label();
             if let Some(c) = cold.cached {
-                self.again(c, miss);
+                self.again(c);
+                dynasm!(self.asm ; .arch x64 ; jnz =>miss);
             }
             if cold.flags {
                 State::bring_back(self.asm);

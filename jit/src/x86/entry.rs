@@ -1,8 +1,8 @@
 //! The way into compiled code and back, and the code that all blocks share.
 //!
 //! Compiled code runs on the host's stack with RBP pointing into a [`Ctx`]. It never touches the
-//! run's [`Exec`], but memory and TLB entries that the `Exec` has exclusive access to, and only
-//! between two calls of [`run_op`].
+//! run's [`Exec`], but the CPU, memory and TLB entries that the `Exec` has exclusive access to, and only
+//! between two calls of [`run_op`] and [`fill_tlb`].
 
 #![allow(unsafe_code, reason = "calling compiled code, and being called by it")]
 
@@ -10,9 +10,13 @@ use super::block::{OpInfo, Shared, exit};
 use super::emit::{Asm, Rm, load, store};
 use super::flags;
 use super::links;
+use super::mem::{DELTA, ENTRY, OFFSET, PAGE, TAG, table};
 use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
-use super::{sse, x87};
+use super::{Mode, sse, x87};
 use crate::code::CodeMemory;
+use dejavm_interp::mem::PAGE_SIZE;
+use dejavm_interp::tlb::{Access, Tlb, WAYS, table_hits};
+use dejavm_interp::x86::flags::bit;
 use dejavm_interp::x86::op::REG_RIP;
 use dejavm_interp::x86::regs::{Shadow, Vector, seg};
 use dejavm_interp::x86::{Exec, Flow, Trap};
@@ -21,30 +25,24 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 /// Runs compiled code until it is left. Returns the reason, see [`exit`].
 ///
 /// `code` must be the start of a block that `shared` belongs to, compiled for the mode of `ex.cpu`,
-/// and `infos` the table of the instructions that it may hand over. `targets` is the address of the
-/// mode's [`links::Targets`].
-pub fn enter(
-    shared: &Shared,
-    ctx: &mut Ctx,
-    ex: &mut Exec<'_>,
-    infos: &[OpInfo],
-    targets: u64,
-    long: bool,
-    code: u64,
-) -> u64 {
+/// and `infos` the table of the instructions that it may hand over. `ctx` knows the mode, the mode's
+/// [`links::Targets`], and the other CPUs' TLBs, which nobody else uses meanwhile.
+pub fn enter(shared: &Shared, ctx: &mut Ctx, ex: &mut Exec<'_>, infos: &[OpInfo], code: u64) -> u64 {
     ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
     ctx.flags = flags::save(ex.cpu.flags.bits());
     ctx.memory = ex.mem.bytes_mut().as_mut_ptr() as u64;
-    ctx.jumps = targets;
-    ctx.long = long;
     ctx.infos = infos.as_ptr() as u64;
     ctx.budget = ex.left;
     ctx.run_op = run_op as *const () as u64;
+    ctx.fill = fill_tlb as *const () as u64;
     ctx.vectors = ex.cpu.vectors.as_mut_ptr() as u64;
     ctx.x87_state = std::ptr::from_mut(&mut ex.cpu.x87) as u64;
     (ctx.note, ctx.note_memory) = (x87::NONE, x87::NONE);
     ctx.host_mxcsr = HOST_MXCSR;
+    ctx.end = ex.clock.icount.wrapping_add(ex.budget);
+    (ctx.warp, ctx.shift, ctx.alone) = (ex.clock.warp, ex.clock.shift, ex.bus.alone());
     refresh(ctx, ex);
+    ctx.cpu = std::ptr::from_mut(ex.cpu) as u64;
     ctx.exec = std::ptr::from_mut(ex) as u64;
     // SAFETY: `shared.enter` is the function that `shared_code` made, in memory that is mapped for
     // as long as its `CodeMemory` lives, which owns `shared` together with the caller. `ctx`, what
@@ -70,15 +68,7 @@ const HOST_MXCSR: u32 = 0x1f80;
 fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.tlb = ex.tlb.space() as u64;
     ctx.stamp = ex.tlb.stamp();
-    let now = (ctx.stamp, ex.tlb.write_drops(), ctx.memory);
-    if ctx.recent_for != now {
-        std::mem::swap(&mut ctx.recent, &mut ctx.other);
-        std::mem::swap(&mut ctx.recent_for, &mut ctx.other_for);
-        if ctx.recent_for != now {
-            ctx.recent_for = now;
-            ctx.recent = Default::default();
-        }
-    }
+    ctx.check_recent((ctx.stamp, ex.tlb.write_drops(), ctx.memory));
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
     ctx.plain = [seg::FS, seg::GS].map(|s| super::plain(ex.cpu.seg(s)));
@@ -86,6 +76,23 @@ fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.x87 = if x87::usable(ex.cpu) { x87::USABLE } else { x87::UNUSABLE };
     ctx.operand = ex.cpu.x87.dp;
     ctx.mxcsr = ex.cpu.mxcsr;
+    ctx.probed = ex.probes.active();
+}
+
+/// Fills the TLB for compiled code, if that has no other effect. Returns 1 if it did.
+extern "sysv64" fn fill_tlb(ctx: *mut Ctx, lin: u64, access: u64) -> u64 {
+    // SAFETY: compiled code passes the context that `enter` gave it, which holds the only reference to
+    // the run's `Exec` and does not use it meanwhile.
+    let (ctx, ex) = unsafe {
+        let ctx = &mut *ctx;
+        let ex = &mut *(ctx.exec as *mut Exec<'_>);
+        (ctx, ex)
+    };
+    let access = [Access::Read, Access::Write, Access::Fetch][access as usize];
+    let filled = ex.fill(lin, access);
+    // A frame may have become a table, whose permissions to write are gone.
+    ctx.check_recent((ctx.stamp, ex.tlb.write_drops(), ctx.memory));
+    filled.into()
 }
 
 /// Runs an instruction in the interpreter, for compiled code. Returns 0 if that goes on behind it;
@@ -116,6 +123,9 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
     }
     let result = (info.op.run)(ex, &info.op);
+    if ex.attention && result.is_ok() {
+        settle(ctx, ex, Some(info.next.wrapping_sub(info.op.len.into())));
+    }
     if !ex.attention && stays(ctx, ex, info, result) {
         ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
         if info.flags {
@@ -136,9 +146,13 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         }
         other => (other, false),
     };
+    if ex.attention && result.is_ok() {
+        settle(ctx, ex, None);
+    }
     if let Ok(flow) = result
-        && goes_on(ctx, ex, flow)
+        && let Some(mode) = goes_on(ex, flow)
     {
+        ctx.set_mode(mode);
         ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
         ctx.flags = flags::save(ex.cpu.flags.bits());
         ex.left -= 1;
@@ -162,6 +176,22 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     exit::RAN
 }
 
+/// Does what stores into page tables ask for, if nothing else wants attention. Compiled code at `pc` may only
+/// go on if it is still known to be where it was.
+fn settle(ctx: &mut Ctx, ex: &mut Exec<'_>, pc: Option<u64>) {
+    let more = ex.bus.attention() || ex.probes.active() || ex.cpu.debug_pending != 0;
+    if more || !ex.mem.only_table_hits() {
+        return;
+    }
+    // SAFETY: `enter` was given these TLBs for as long as compiled code runs, which does not use them.
+    let others = unsafe { std::slice::from_raw_parts_mut(ctx.tlbs as *mut Tlb, ctx.tlb_count) };
+    ex.mem.take_table_hits(&mut ctx.hits);
+    table_hits(ex.tlb, others, ex.mem, &ctx.hits);
+    ctx.hits.clear();
+    let known = |pc: u64| pc.wrapping_sub(ex.tlb.entry(pc, Access::Fetch).tag) < PAGE_SIZE;
+    ex.attention = !pc.is_none_or(known);
+}
+
 /// RIP is the instruction's again, which did not complete.
 fn back_to(ex: &mut Exec<'_>, info: &OpInfo) {
     let rip = &mut ex.cpu.regs[usize::from(REG_RIP)];
@@ -183,7 +213,7 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
         Ok(Flow::Event) => {
             ex.cpu.rip() == info.next
                 && ex.tlb.space() as u64 == ctx.tlb
-                && super::mode(ex.cpu) == Some(ctx.long)
+                && super::mode(ex.cpu) == Some(ctx.mode)
                 && ex.quiet()
                 && !ex.probes.active()
         }
@@ -191,13 +221,14 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
     }
 }
 
-/// True when compiled code may go on at RIP after an instruction that branched or asked for a look at
-/// events: there are none.
-fn goes_on(ctx: &Ctx, ex: &mut Exec<'_>, flow: Flow) -> bool {
-    if ex.attention || ex.left <= 1 || super::mode(ex.cpu) != Some(ctx.long) {
-        return false;
+/// The mode in which compiled code may go on at RIP after an instruction that branched or asked for a look
+/// at events: there are none.
+fn goes_on(ex: &mut Exec<'_>, flow: Flow) -> Option<Mode> {
+    if ex.attention || ex.left <= 1 {
+        return None;
     }
-    match flow {
+    let mode = super::mode(ex.cpu)?;
+    let quiet = match flow {
         Flow::Jump | Flow::Again | Flow::Next => true,
         Flow::Event | Flow::Entered => {
             // What STI shadows is one instruction, which now comes whatever happens: it ends the
@@ -206,14 +237,19 @@ fn goes_on(ctx: &Ctx, ex: &mut Exec<'_>, flow: Flow) -> bool {
             if shadow == Shadow::Sti {
                 ex.cpu.shadow = Shadow::None;
             }
+            // So does RF without breakpoints: nobody sees it any more.
+            let resume = ex.cpu.rflags & bit::RF;
+            ex.cpu.rflags &= !bit::RF;
             let quiet = ex.quiet() && !ex.probes.active();
             if !quiet {
                 ex.cpu.shadow = shadow;
+                ex.cpu.rflags |= resume;
             }
             quiet
         }
         Flow::Halt | Flow::Yield => false,
-    }
+    };
+    quiet.then_some(mode)
 }
 
 /// Puts the code that all blocks share into `memory`. `None` when it does not fit.
@@ -256,7 +292,7 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
     );
 
     shared.renew = at(&asm);
-    links::renew(&mut asm);
+    renew(&mut asm);
 
     shared.run_op = at(&asm);
     spill(&mut asm);
@@ -318,8 +354,136 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
 
     shared.load_x87 = at(&asm);
     load_x87(&mut asm);
+    shared.miss_read = at(&asm);
+    translate_miss(&mut asm, Access::Read);
+    shared.miss_write = at(&asm);
+    translate_miss(&mut asm, Access::Write);
     memory.add(&asm.finalize().ok()?)?;
     Some(shared)
+}
+
+/// See [`Shared::miss_read`].
+fn translate_miss(asm: &mut Asm, access: Access) {
+    let table = table(access);
+    let [retry, walk, over, fail] = std::array::from_fn(|_| asm.new_dynamic_label());
+    dynasm!(asm
+        ; .arch x64
+        ; push rax
+        ; push rcx
+        ; push rdx
+        ; =>retry
+        ; mov ecx, eax
+        ; shr ecx, 8
+        ; and ecx, ((WAYS - 1) * ENTRY) as i32
+        ; add rcx, [rbp + regs::TLB]
+        ; mov rdx, rax
+        ; sub rdx, [rcx + table + TAG]
+        ; cmp rdx, [rsp]
+        ; ja =>walk
+        ; add rdx, [rcx + table + OFFSET]
+        ; add rdx, [rbp + regs::MEMORY]
+        ; mov rax, [rsp + 8]
+        ; test eax, eax
+        ; jz =>over
+        ; mov rcx, [rcx + table + TAG]
+        ; mov [rbp + rax + PAGE], rcx
+        ; mov rcx, rdx
+        ; sub rcx, [rsp + 16]
+        ; mov [rbp + rax + DELTA], rcx
+        ; =>over
+        ; add rsp, 24
+        ; xor eax, eax
+        ; ret
+        ; =>walk
+    );
+    call_fill(asm, 16, access);
+    dynasm!(asm
+        ; .arch x64
+        ; test eax, eax
+        ; jz =>fail
+        ; mov rax, [rsp + 16]
+        ; jmp =>retry
+        ; =>fail
+        ; add rsp, 24
+        ; inc eax
+        ; ret
+    );
+}
+
+/// Calls [`fill_tlb`] for the linear address that lies `at` above RSP. EAX = its answer. Clobbers RCX, RDX and
+/// EFLAGS.
+fn call_fill(asm: &mut Asm, at: i32, access: Access) {
+    let clobbered =
+        PINNED.into_iter().filter(|(_, r)| matches!(*r, host::RSI | host::RDI | host::R8..=host::R11));
+    for (guest, reg) in clobbered.clone() {
+        store(asm, 8, Rm::Mem(host::RBP, slot(guest)), reg);
+    }
+    xmm_if_loaded(asm, |asm, i| dynasm!(asm ; .arch x64 ; movaps [rcx + i32::from(i) * VECTOR], Rx(i)));
+    dynasm!(asm
+        ; .arch x64
+        ; lea rdi, [rbp - BIAS]
+        ; mov rsi, [rsp + at]
+        ; mov edx, access as i32
+        ; call QWORD [rbp + regs::FILL]
+    );
+    for (guest, reg) in clobbered {
+        load(asm, 8, reg, Rm::Mem(host::RBP, slot(guest)));
+    }
+    xmm_if_loaded(asm, |asm, i| dynasm!(asm ; .arch x64 ; movaps Rx(i), [rcx + i32::from(i) * VECTOR]));
+}
+
+/// As [`crate::links::renew`], with a walk through the page tables where the TLB does not tell.
+fn renew(asm: &mut Asm) {
+    let fetch = table(Access::Fetch);
+    let [retry, walk, fail] = std::array::from_fn(|_| asm.new_dynamic_label());
+    dynasm!(asm
+        ; .arch x64
+        ; push rdx
+        ; push rax
+        ; push rax
+        ; =>retry
+        ; mov ecx, eax
+        ; shr ecx, 8
+        ; and ecx, ((WAYS - 1) * ENTRY) as i32
+        ; add rcx, [rbp + regs::TLB]
+        ; and rax, -(PAGE_SIZE as i32)
+        ; cmp [rcx + fetch + TAG], rax
+        ; jne =>walk
+        ; mov rax, [rdx + links::PAGE]
+        ; cmp [rcx + fetch + OFFSET], rax
+        ; jne =>fail
+        ; mov rcx, [rbp + regs::STAMP]
+        ; mov [rdx + links::STAMP], rcx
+        ; xor eax, eax
+        ; =>fail
+        ; lea rsp, [rsp + 24]
+        ; ret
+        ; =>walk
+    );
+    call_fill(asm, 0, Access::Fetch);
+    dynasm!(asm
+        ; .arch x64
+        ; mov rdx, [rsp + 16]
+        ; xor ecx, ecx
+        ; cmp ecx, eax
+        ; mov rax, [rsp]
+        ; jne =>retry
+        ; dec ecx
+        ; jmp =>fail
+    );
+}
+
+/// Moves the XMM registers if the guest's are in them. RCX = the guest's place. Clobbers EFLAGS.
+fn xmm_if_loaded(asm: &mut Asm, each: impl Fn(&mut Asm, u8)) {
+    let over = asm.new_dynamic_label();
+    dynasm!(asm
+        ; .arch x64
+        ; cmp BYTE [rbp + regs::FP], sse::LOADED as i8
+        ; jne =>over
+        ; mov rcx, [rbp + regs::VECTORS]
+    );
+    (0..16).for_each(|i| each(asm, i));
+    dynasm!(asm ; .arch x64 ; =>over);
 }
 
 /// Bytes from one vector register of the guest to the next.

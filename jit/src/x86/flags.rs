@@ -25,9 +25,9 @@ pub mod flag {
 use flag::{AF, ALL, CF, OF, PF, SF, ZF};
 
 /// AF is clear, whatever bit 12 says.
-const AF_CLEAR: u64 = 2;
+pub const AF_CLEAR: u64 = 2;
 /// AF is set, whatever bit 12 says.
-const AF_SET: u64 = 4;
+pub const AF_SET: u64 = 4;
 
 /// The saved form of the status flags at their places in RFLAGS.
 pub fn save(bits: u64) -> u64 {

@@ -1,5 +1,6 @@
-//! Memory operands: the address, and the software TLB's hit path. A miss hands the whole
-//! instruction to the interpreter, before it has changed anything.
+//! Memory operands: the address, and the software TLB's hit path. A miss calls code that all blocks
+//! share; what takes more than a walk through the page tables hands the whole instruction to the
+//! interpreter, before it has changed anything.
 //!
 //! An aligned operand is first looked for in the page that the last one with the same base lay in
 //! ([`Recent`]): that costs half the instructions, and its loads do not wait for the address. What is
@@ -21,8 +22,8 @@ use dejavm_interp::x86::regs::seg;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use std::mem::{offset_of, size_of};
 
-const PAGE: i32 = offset_of!(Recent, page) as i32;
-const DELTA: i32 = offset_of!(Recent, delta) as i32;
+pub(super) const PAGE: i32 = offset_of!(Recent, page) as i32;
+pub(super) const DELTA: i32 = offset_of!(Recent, delta) as i32;
 
 /// What an operand's address is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Base {
     }
 
     /// Offset from RBP of the translation that was used last with this base.
-    fn slot(self, access: Access) -> i32 {
+    fn slot(self, access: Access, user: bool) -> i32 {
         let number = match self {
             Self::Registers { base: REG_ZERO, index, .. } => index,
             Self::Registers { base, .. } => base,
@@ -57,7 +58,8 @@ impl Base {
             Self::Segment(seg::FS) => 17,
             Self::Segment(_) => 18,
         };
-        let number = usize::from(number) + if access == Access::Write { regs::RECENT_BASES } else { 0 };
+        let set = usize::from(user) * 2 + usize::from(access == Access::Write);
+        let number = usize::from(number) + set * regs::RECENT_BASES;
         regs::RECENT + (number * size_of::<Recent>()) as i32
     }
 
@@ -287,10 +289,17 @@ impl Compiler<'_> {
         }
     }
 
-    /// Emits what translates a cached operand anew. Goes to `miss` where the TLB does not tell.
-    pub fn again(&mut self, c: Cached, miss: DynamicLabel) {
+    /// Emits what translates a cached operand anew, and sets ZF if it could.
+    pub fn again(&mut self, c: Cached) {
         self.address(c.base, c.disp);
-        self.probe(c.size, if c.write { Access::Write } else { Access::Read }, miss);
+        self.ask(c.size, if c.write { Access::Write } else { Access::Read }, 0);
+    }
+
+    /// Emits a call of [`super::block::Shared::miss_read`] or `miss_write`.
+    pub fn ask(&mut self, size: u8, access: Access, slot: i32) {
+        let limit = PAGE_SIZE as i32 - i32::from(size);
+        dynasm!(self.asm ; .arch x64 ; mov ecx, slot ; mov edx, limit);
+        self.call(if access == Access::Write { self.shared.miss_write } else { self.shared.miss_read });
     }
 
     /// RAX = the linear address of the memory operand. Clobbers RCX and EFLAGS.
@@ -322,7 +331,10 @@ impl Compiler<'_> {
     pub fn translate(&mut self, size: u8, access: Access) {
         self.flags.host = 0;
         let slow = self.slow();
-        self.probe(size, access, slow);
+        let (miss, back) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        self.probe(size, access, miss);
+        dynasm!(self.asm ; .arch x64 ; =>back);
+        self.recents.push((miss, back, size, access, 0, slow));
     }
 
     /// The same through the translation that was used last with this base.
@@ -331,7 +343,7 @@ impl Compiler<'_> {
         let slow = self.slow();
         let miss = self.asm.new_dynamic_label();
         let back = self.asm.new_dynamic_label();
-        let slot = base.slot(access);
+        let slot = base.slot(access, self.user);
         // Aligned to a power of two it does not cross a page.
         let bits = -(PAGE_SIZE as i32) | i32::from(size.next_power_of_two() - 1);
         dynasm!(self.asm
@@ -345,21 +357,6 @@ impl Compiler<'_> {
             ; =>back
         );
         self.recents.push((miss, back, size, access, slot, slow));
-    }
-
-    /// Emits the other outcome of [`Compiler::recent`]: asks the TLB, and keeps what it tells.
-    pub fn renew_recent(&mut self, size: u8, access: Access, slot: i32, slow: DynamicLabel) {
-        self.probe(size, access, slow);
-        let table = table(access);
-        dynasm!(self.asm
-            ; .arch x64
-            ; mov rax, [rcx + table + TAG]
-            ; mov [rbp + slot + PAGE], rax
-            ; neg rax
-            ; add rax, [rcx + table + OFFSET]
-            ; add rax, [rbp + regs::MEMORY]
-            ; mov [rbp + slot + DELTA], rax
-        );
     }
 
     fn probe(&mut self, size: u8, access: Access, miss: DynamicLabel) {

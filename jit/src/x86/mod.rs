@@ -10,6 +10,7 @@ pub mod links;
 pub mod mem;
 pub mod regs;
 pub mod sse;
+pub mod system;
 pub mod x87;
 
 use crate::code::CodeMemory;
@@ -17,6 +18,7 @@ use crate::engine::{Code, Context, Source, Target, Translator};
 pub use crate::engine::{Settings, Stats};
 use crate::links::Targets;
 use block::{OpInfo, Shared};
+use dejavm_interp::tlb::Tlb;
 use dejavm_interp::x86::interpreter::{Driver, Ran};
 use dejavm_interp::x86::regs::{Cpu, Segment, right, seg};
 use dejavm_interp::x86::{Exec, X86};
@@ -37,11 +39,20 @@ fn plain(s: &Segment) -> bool {
     s.limit == u32::MAX && s.rights & (plain | right::CODE | right::DC) == plain
 }
 
-/// `Some(true)` in 64-bit mode, `Some(false)` in 32-bit code with flat segments; other code is not
-/// compiled.
-fn mode(cpu: &Cpu) -> Option<bool> {
+/// What compiled code depends on besides the instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mode {
+    /// 64-bit mode, else flat 32-bit code.
+    pub long: bool,
+    /// Privilege level 3.
+    pub user: bool,
+}
+
+/// The mode of 64-bit code and of 32-bit code with flat segments; other code is not compiled.
+fn mode(cpu: &Cpu) -> Option<Mode> {
+    let user = cpu.cpl == 3;
     if cpu.mode64() {
-        return Some(true);
+        return Some(Mode { long: true, user });
     }
     let cs = cpu.seg(seg::CS);
     let flat = |s: u8| cpu.seg(s).base == 0 && plain(cpu.seg(s));
@@ -53,7 +64,16 @@ fn mode(cpu: &Cpu) -> Option<bool> {
         && flat(seg::SS)
         && flat(seg::DS)
         && flat(seg::ES);
-    ok.then_some(false)
+    ok.then_some(Mode { long: false, user })
+}
+
+/// Number of modes.
+pub const MODES: usize = 4;
+
+impl Mode {
+    fn index(self) -> usize {
+        usize::from(self.long) | usize::from(self.user) << 1
+    }
 }
 
 impl Context<X86> for Ctx {
@@ -80,24 +100,23 @@ impl Context<X86> for Ctx {
 
 impl Translator for X64 {
     type Guest = X86;
-    /// 64-bit mode, else flat 32-bit code.
-    type Mode = bool;
+    type Mode = Mode;
     type Context = Ctx;
     type Info = OpInfo;
     type Shared = Shared;
-    const MODES: usize = 2;
+    const MODES: usize = MODES;
     const ALIGN: u32 = 0;
 
-    fn mode(cpu: &Cpu) -> Option<bool> {
+    fn mode(cpu: &Cpu) -> Option<Mode> {
         mode(cpu)
     }
 
-    fn index(long: bool) -> usize {
-        long.into()
+    fn index(mode: Mode) -> usize {
+        mode.index()
     }
 
-    fn decoded_as(long: bool) -> u8 {
-        if long { 8 } else { 4 }
+    fn decoded_as(mode: Mode) -> u8 {
+        if mode.long { 8 } else { 4 }
     }
 
     fn pc(cpu: &Cpu) -> u64 {
@@ -118,7 +137,8 @@ impl Translator for X64 {
             ops: src.ops,
             bytes: src.bytes,
             rip: src.pc,
-            long: src.mode,
+            long: src.mode.long,
+            user: src.mode.user,
             model: src.cpu.model,
             sse: sse::fits(src.cpu.mxcsr),
             x87: x87::fits(&src.cpu.x87),
@@ -132,11 +152,16 @@ impl Translator for X64 {
         shared: &Shared,
         ctx: &mut Ctx,
         ex: &mut Exec<'_>,
+        tlbs: &mut [Tlb],
         infos: &[OpInfo],
         targets: &mut [Targets],
-        long: bool,
-        code: u64,
+        (mode, code): (Mode, u64),
     ) -> u64 {
-        entry::enter(shared, ctx, ex, infos, targets[Self::index(long)].address(), long, code)
+        for (to, from) in ctx.targets.iter_mut().zip(targets) {
+            *to = from.address();
+        }
+        ctx.set_mode(mode);
+        (ctx.tlbs, ctx.tlb_count) = (tlbs.as_mut_ptr() as u64, tlbs.len());
+        entry::enter(shared, ctx, ex, infos, code)
     }
 }

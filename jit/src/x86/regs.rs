@@ -5,7 +5,9 @@
 //! RAX, RCX and RDX are scratch, dead between two guest instructions.
 
 use super::x87::Image;
+use super::{MODES, Mode};
 pub use crate::host;
+use dejavm_interp::mem::Hit;
 use dejavm_interp::x86::interpreter::Ran;
 use std::mem::offset_of;
 
@@ -80,6 +82,8 @@ pub struct Ctx {
     pub budget: u64,
     /// The function that runs one instruction in the interpreter.
     pub run_op: u64,
+    /// The function that fills the TLB.
+    pub fill: u64,
     /// Target of a branch that left compiled code.
     pub rip: u64,
     /// The [`dejavm_interp::x86::Exec`] of the run.
@@ -104,8 +108,28 @@ pub struct Ctx {
     pub operand: u64,
     /// The guest's x87 state, in the CPU.
     pub x87_state: u64,
+    /// The [`dejavm_interp::x86::Cpu`] of the run.
+    pub cpu: u64,
+    /// The other CPUs' [`dejavm_interp::tlb::Tlb`]s, and their number.
+    pub tlbs: u64,
+    /// See `tlbs`.
+    pub tlb_count: usize,
+    /// Stores into page tables, while they are dealt with.
+    pub hits: Vec<Hit>,
+    /// The boundary where the budget ends.
+    pub end: u64,
+    /// The clock's.
+    pub warp: u64,
+    /// The clock's.
+    pub shift: u8,
+    /// There is no other CPU.
+    pub alone: bool,
+    /// Some probe is active.
+    pub probed: bool,
     /// The mode that the code is compiled for.
-    pub long: bool,
+    pub mode: Mode,
+    /// Of each mode the cache of indirect branches' targets.
+    pub targets: [u64; MODES],
     /// Set by `run_op` when it ends the stay in compiled code.
     pub result: Option<Ran>,
     /// Instructions that compiled code handed to the interpreter.
@@ -114,16 +138,29 @@ pub struct Ctx {
     pub missed: u64,
     /// Blocks run, and accesses to memory in them, where [`super::block::Source::count`] is set.
     pub counted: [u64; 2],
-    /// Translations used last, see [`super::mem`].
-    pub recent: [[Recent; RECENT_BASES]; 2],
+    /// Translations used last, see [`super::mem`], of privilege level 3 apart from the others'.
+    pub recent: [[[Recent; RECENT_BASES]; 2]; 2],
     /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
-    pub recent_for: (u64, u64, u64),
-    /// The same of another space: guests go from one to another and back.
-    pub other: [[Recent; RECENT_BASES]; 2],
-    /// See `recent_for`.
-    pub other_for: (u64, u64, u64),
+    pub recent_for: [(u64, u64, u64); 2],
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
+}
+
+impl Ctx {
+    /// Code of this mode is about to run.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.jumps = self.targets[mode.index()];
+    }
+
+    /// Forgets the translations used last unless they hold for this.
+    pub fn check_recent(&mut self, now: (u64, u64, u64)) {
+        let set = usize::from(self.mode.user);
+        if self.recent_for[set] != now {
+            self.recent_for[set] = now;
+            self.recent[set] = Default::default();
+        }
+    }
 }
 
 /// What RBP is beyond the start of [`Ctx`]: the most used fields are reached with short offsets.
@@ -147,6 +184,7 @@ field! {
     TEMP: temp,
     BUDGET: budget,
     RUN_OP: run_op,
+    FILL: fill,
     RIP: rip,
     VECTORS: vectors,
     MXCSR: mxcsr,
@@ -160,6 +198,12 @@ field! {
     X87_STATE: x87_state,
     IMAGE: image,
     COUNTED: counted,
+    CPU: cpu,
+    PROBED: probed,
+    END: end,
+    WARP: warp,
+    SHIFT: shift,
+    ALONE: alone,
 }
 
 /// Offset of a guest register's place in [`Ctx`] from RBP.
