@@ -3,17 +3,21 @@
 
 use dejavm::machine::board::Board;
 use dejavm::machine::pc::Pc;
+use dejavm::machine::virt::Virt;
+use dejavm_interp::aarch64::{self, A64, A64Bus};
+use dejavm_interp::driver::{Driver, Interpreted};
 use dejavm_interp::engine::{Clock, Control, Engine, Exit, Stop};
+use dejavm_interp::guest::Guest;
 use dejavm_interp::mem::Memory;
 use dejavm_interp::probe::Probes;
 use dejavm_interp::tlb::Size;
-use dejavm_interp::x86::{Cpu, Interpreter, X86Bus};
-use dejavm_jit::Jit;
-use dejavm_jit::x86::{Compiled, Settings};
+use dejavm_interp::x86::{self, X86, X86Bus};
+use dejavm_jit::engine::Settings;
 use dejavm_oracle::rng::Rng;
 
-/// The board's engine.
+/// A board's engine.
 pub type PcEngine = <Pc as Board>::Engine;
+pub type VirtEngine = <Virt as Board>::Engine;
 
 /// Steps that one list of cuts covers.
 const SPAN: u64 = 4096;
@@ -122,35 +126,48 @@ impl Profile {
         Self { engines, piece: self.piece.max(500), switch: 100_000, ..self.clone() }
     }
 
-    /// The engine.
+    /// The engine of a PC.
     pub fn engine(&self) -> Box<PcEngine> {
-        let engines = self.engines.iter().map(|c| -> Box<PcEngine> {
-            match c {
-                Choice::Interp => {
-                    let mut interp = Interpreter::new();
-                    interp.tlb_size = self.tlb;
-                    Box::new(interp)
-                }
-                Choice::Jit(settings) => {
-                    let mut jit = Jit::with(Compiled::new(*settings));
-                    jit.tlb_size = self.tlb;
-                    Box::new(jit)
-                }
+        Box::new(self.perturbed(|choice| -> Box<PcEngine> {
+            match choice {
+                Choice::Interp => Box::new(self.driver(Interpreted::<X86>::default())),
+                Choice::Jit(settings) => Box::new(self.driver(dejavm_jit::x86::Compiled::new(settings))),
             }
-        });
-        Box::new(Perturbed {
-            engines: engines.collect(),
+        }))
+    }
+
+    /// The engine of a `virt`.
+    #[allow(dead_code, reason = "guests of the torture are PCs")]
+    pub fn virt_engine(&self) -> Box<VirtEngine> {
+        Box::new(self.perturbed(|choice| -> Box<VirtEngine> {
+            match choice {
+                Choice::Interp => Box::new(self.driver(Interpreted::<A64>::default())),
+                Choice::Jit(settings) => Box::new(self.driver(dejavm_jit::aarch64::Compiled::new(settings))),
+            }
+        }))
+    }
+
+    /// An engine that runs blocks in this way.
+    fn driver<G: Guest, B>(&self, blocks: B) -> Driver<G, B> {
+        let mut driver = Driver::with(blocks);
+        driver.tlb_size = self.tlb;
+        driver
+    }
+
+    fn perturbed<E: ?Sized>(&self, make: impl Fn(Choice) -> Box<E>) -> Perturbed<E> {
+        Perturbed {
+            engines: self.engines.iter().map(|&choice| make(choice)).collect(),
             current: 0,
             profile: self.clone(),
             span: u64::MAX,
             cuts: Vec::new(),
-        })
+        }
     }
 }
 
 /// Engines that take turns.
-struct Perturbed {
-    engines: Vec<Box<PcEngine>>,
+struct Perturbed<E: ?Sized> {
+    engines: Vec<Box<E>>,
     current: usize,
     profile: Profile,
     /// What `cuts` are for: steps from `span * SPAN` on.
@@ -158,7 +175,7 @@ struct Perturbed {
     cuts: Vec<u64>,
 }
 
-impl Perturbed {
+impl<E: Control + ?Sized> Perturbed<E> {
     /// The first cut after a step. Depends on the step alone, so that going back changes nothing.
     fn next_cut(&mut self, at: u64) -> u64 {
         if self.profile.piece == 0 {
@@ -198,7 +215,7 @@ impl Perturbed {
     }
 }
 
-impl Control for Perturbed {
+impl<E: Control + ?Sized> Control for Perturbed<E> {
     fn flush(&mut self) {
         self.engines[self.current].flush();
     }
@@ -208,16 +225,22 @@ impl Control for Perturbed {
     }
 }
 
-impl Engine<Cpu, dyn X86Bus + '_> for Perturbed {
-    fn run(
+impl<E: Control + ?Sized> Perturbed<E> {
+    /// Runs in pieces. `register` finds a general register, for faults.
+    #[allow(clippy::too_many_arguments, reason = "those of an engine, and one")]
+    fn pieces<C, B: ?Sized>(
         &mut self,
-        cpu: &mut Cpu,
+        cpu: &mut C,
         index: usize,
         mem: &mut Memory,
-        bus: &mut (dyn X86Bus + '_),
+        bus: &mut B,
         clock: Clock,
         budget: u64,
-    ) -> Exit {
+        register: fn(&mut C, u8) -> &mut u64,
+    ) -> Exit
+    where
+        E: Engine<C, B>,
+    {
         let mut done = 0;
         loop {
             let at = clock.icount + done;
@@ -232,7 +255,7 @@ impl Engine<Cpu, dyn X86Bus + '_> for Perturbed {
             if let Some((_, fault)) = self.profile.fault.filter(|f| f.0 == at + exit.steps && exit.steps > 0)
             {
                 match fault {
-                    Fault::Register(r, bit) => cpu.regs[usize::from(r)] ^= 1 << bit,
+                    Fault::Register(r, bit) => *register(cpu, r) ^= 1 << bit,
                     Fault::Memory(addr, bit) => {
                         let mut byte = [0];
                         mem.read(addr, &mut byte);
@@ -250,5 +273,33 @@ impl Engine<Cpu, dyn X86Bus + '_> for Perturbed {
                 return Exit { steps: done, stop: Stop::Budget };
             }
         }
+    }
+}
+
+impl Engine<x86::Cpu, dyn X86Bus + '_> for Perturbed<PcEngine> {
+    fn run(
+        &mut self,
+        cpu: &mut x86::Cpu,
+        index: usize,
+        mem: &mut Memory,
+        bus: &mut (dyn X86Bus + '_),
+        clock: Clock,
+        budget: u64,
+    ) -> Exit {
+        self.pieces(cpu, index, mem, bus, clock, budget, |cpu, r| &mut cpu.regs[usize::from(r)])
+    }
+}
+
+impl Engine<aarch64::Cpu, dyn A64Bus + '_> for Perturbed<VirtEngine> {
+    fn run(
+        &mut self,
+        cpu: &mut aarch64::Cpu,
+        index: usize,
+        mem: &mut Memory,
+        bus: &mut (dyn A64Bus + '_),
+        clock: Clock,
+        budget: u64,
+    ) -> Exit {
+        self.pieces(cpu, index, mem, bus, clock, budget, |cpu, r| &mut cpu.x[usize::from(r)])
     }
 }
