@@ -4,6 +4,7 @@
     benches/engines.py                        all workloads, 3 rounds
     benches/engines.py --quick                one workload, one round: does it work?
     benches/engines.py --only vm --only sort  some workloads
+    benches/engines.py --guest arm64          under 64-bit ARM's kernel
     benches/engines.py --write                also puts the tables into docs/performance.md
     benches/engines.py --state DIR --minutes 9   as much as fits into nine minutes
 
@@ -21,8 +22,10 @@ is printed with the floor.
 With --state every run is kept in a folder as soon as it ends, and the same
 command goes on from there: exit status 3 says that it has to be given again.
 Needs guests/build.sh bench, Debian's
-qemu-system-x86 and a release build of dejavm (cargo build --release). Exit
-status 1 when a mode or a workload failed.
+qemu-system-x86 and a release build of dejavm (cargo build --release); for ARM
+guests/build.sh bench-arm64 and qemu-system-arm. ARM's workloads are the same
+but those about x86's instructions, and have no native run where the host is no
+ARM. Exit status 1 when a mode or a workload failed.
 """
 
 import argparse
@@ -49,17 +52,27 @@ spec.loader.exec_module(side)
 NATIVE = "native"
 # What each mode of DejaVM is held against.
 AGAINST = {"run": "QEMU tcg", "record": "QEMU record", "replay": "QEMU replay"}
-# The least of those ratios: against record, replay and run.
+# The least of those ratios, by guest: against record, replay and run. "*": of every other workload.
 FLOORS = {
-    "boot": (1.7, 4, 1.2), "integer": (2.5, 4, 1.5), "memory": (1.2, 1.5, 1.1), "rep": (10, 10, 2),
-    "vm": (3, 4, 2), "nbody": (6, 8, 5), "sse": (6, 8, 5), "x87": (5, 6, 2), "syscalls": (2, 3, 1.2),
-    "forks": (2, 3, 1.2),
+    "amd64": {
+        "boot": (1.7, 4, 1.2), "integer": (2.5, 4, 1.5), "memory": (1.2, 1.5, 1.1), "rep": (10, 10, 2),
+        "vm": (3, 4, 2), "nbody": (6, 8, 5), "sse": (6, 8, 5), "x87": (5, 6, 2), "syscalls": (2, 3, 1.2),
+        "forks": (2, 3, 1.2), "*": (0, 0, 0),
+    },
+    "arm64": {
+        "boot": (1.3, 2, 1.2), "integer": (1.5, 2, 1.2), "vm": (2, 2, 1.7), "nbody": (4, 4, 3),
+        "syscalls": (3, 20, 2), "*": (0, 0, 1),
+    },
 }
+# Where the workloads are built, and those that are left out: they are about instructions of another guest.
+PLACES = {"amd64": ("bench", []), "arm64": ("bench-arm64", ["rep", "sse", "x87"])}
+# Guests whose programs the host runs itself.
+NATIVES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def floor(job, mode):
+def floor(guest, job, mode):
     """The least ratio of QEMU's time over ours."""
-    record, replay, run = FLOORS.get(job, (0, 0, 0))
+    record, replay, run = FLOORS[guest].get(job, FLOORS[guest]["*"])
     return {"record": record, "replay": replay, "run": run}[mode]
 
 
@@ -68,10 +81,11 @@ def bail(text):
     sys.exit(2)
 
 
-def workloads(only):
+def workloads(only, without):
     """Names and commands, in the guest's order."""
     with open(os.path.join(BENCH, "list")) as f:
         lines = [line.strip().partition(" ") for line in f if line.strip()]
+    lines = [line for line in lines if line[0] not in without]
     known = [name for name, _, _ in lines]
     for name in only or []:
         if name not in known:
@@ -130,7 +144,7 @@ class State:
 def one_round(a, todo, folder, list_of_workloads, state, results, deadline):
     """One run of each mode that has none yet. False when time is up."""
     failed = state.failed
-    for name, command, leaves, needs in [(NATIVE, None, None, None)] + todo:
+    for name, command, leaves, needs in todo:
         if name in results:
             continue
         if needs and (needs not in results or not os.path.exists(next(m[2] for m in todo if m[0] == needs))):
@@ -175,7 +189,7 @@ def ratio(rounds, job, over, under):
     return statistics.median(values) if values else None
 
 
-def tables(rounds, modes, jobs, engines):
+def tables(guest, rounds, modes, jobs, engines):
     """Seconds, then ratios, in Markdown."""
     show = lambda v, form: "" if v is None else format(v, form)
     lines = ["| CPU s | " + " | ".join(modes) + " |", "|---|" + "---:|" * len(modes)]
@@ -186,19 +200,20 @@ def tables(rounds, modes, jobs, engines):
             cells.append(show(statistics.median(values) if values else None, ".2f"))
         lines.append(f"| {job} | " + " | ".join(cells) + " |")
     for engine in engines:
-        columns = [f"{AGAINST[m]} / {m}" for m in AGAINST] + [f"{m} / native" for m in AGAINST]
+        columns = [f"{AGAINST[m]} / {m}" for m in AGAINST]
+        columns += [f"{m} / native" for m in AGAINST] if NATIVE in modes else []
         columns += ["record / run", "replay / record"]
         lines += ["", f"| {engine} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
         name = lambda mode: f"DejaVM {mode}, {engine}"
         for job in jobs:
             values = [ratio(rounds, job, AGAINST[m], name(m)) for m in AGAINST]
-            values += [ratio(rounds, job, name(m), NATIVE) for m in AGAINST]
+            values += [ratio(rounds, job, name(m), NATIVE) for m in AGAINST] if NATIVE in modes else []
             values += [ratio(rounds, job, name("record"), name("run")),
                        ratio(rounds, job, name("replay"), name("record"))]
             cells = [show(v, ".2f") for v in values]
             for n, mode in enumerate(AGAINST):
-                if values[n] is not None and values[n] < floor(job, mode):
-                    cells[n] += f" (floor {floor(job, mode)})"
+                if values[n] is not None and values[n] < floor(guest, job, mode):
+                    cells[n] += f" (floor {floor(guest, job, mode)})"
             lines.append(f"| {job} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -214,12 +229,13 @@ def digest(path):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--guest", choices=FLOORS, default="amd64")
     p.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds (default 3)")
     p.add_argument("--only", action="append", metavar="NAME", help="only this workload, may be repeated")
     p.add_argument("--quick", action="store_true", help="the integer workload, one round")
     p.add_argument("--modes", action="append", metavar="TEXT", help="only modes whose name has this, may be repeated")
     p.add_argument("--engine", action="append", metavar="E", help="engine of DejaVM, may be repeated (default jit)")
-    p.add_argument("--cpu", help="CPU model (default qemu64)")
+    p.add_argument("--cpu", help="CPU model (default qemu64, cortex-a57)")
     p.add_argument("--memory", type=int, default=512, metavar="MIB")
     p.add_argument("--dejavm", default=os.path.join(ROOT, "target", "release", "dejavm"), metavar="PATH")
     p.add_argument("--images", default=os.path.join(ROOT, "guests", "build"), metavar="DIR")
@@ -234,14 +250,15 @@ def main():
         a.rounds, a.only = 1, a.only or ["integer"]
     if a.rounds < 1:
         bail("--rounds must be at least 1")
-    folder = os.path.join(a.images, "bench")
+    place, without = PLACES[a.guest]
+    folder = os.path.join(a.images, place)
     for f in ("vmlinuz", "initrd.img", "bin/busybox"):
         if not os.path.exists(os.path.join(folder, f)):
-            bail(f"{os.path.join(folder, f)} is missing; run guests/build.sh bench")
-    chosen = workloads(a.only)
+            bail(f"{os.path.join(folder, f)} is missing; run guests/build.sh {place}")
+    chosen = workloads(a.only, without)
     # What side-by-side.py's list of modes asks for.
-    a.guest, a.run = "amd64", "bench"
-    if a.only:
+    a.run = "bench"
+    if a.only or without:
         a.run += " dejavm.bench=" + ",".join(name for name, _ in chosen)
     a.only = a.modes
     deadline = time.monotonic() + 60 * a.minutes if a.minutes else None
@@ -251,7 +268,9 @@ def main():
         work = a.state or scratch
         os.makedirs(work, exist_ok=True)
         todo = side.modes(a, folder, work)
-        key = {"workloads": [c[0] for c in chosen], "modes": [m[0] for m in todo], "cpu": a.cpu or "",
+        if NATIVES.get(platform.machine()) == a.guest:
+            todo.insert(0, (NATIVE, None, None, None))
+        key = {"guest": a.guest, "workloads": [c[0] for c in chosen], "modes": [m[0] for m in todo], "cpu": a.cpu or "",
                "memory": a.memory, "dejavm": digest(a.dejavm)}
         state = State(a.state, key)
         for n in range(a.rounds):
@@ -260,19 +279,19 @@ def main():
                 state.rounds.append({})
             if not one_round(a, todo, folder, chosen, state, state.rounds[n], deadline):
                 done = sum(len(r) for r in state.rounds)
-                print(f"time is up with {done} of {a.rounds * (1 + len(todo))} runs: the same command goes on",
+                print(f"time is up with {done} of {a.rounds * len(todo)} runs: the same command goes on",
                       file=sys.stderr)
                 return 3
             print("complete", file=sys.stderr)
     rounds, failed = state.rounds, state.failed
-    modes = [NATIVE] + [m[0] for m in todo]
+    modes = [m[0] for m in todo]
     jobs = (["boot"] if any(m != NATIVE for m in modes) else []) + [name for name, _ in chosen]
     version = ""
     if qemu := shutil.which(side.GUESTS[a.guest][0]):
         version = "; " + subprocess.run([qemu, "--version"], capture_output=True, text=True).stdout.split("\n")[0]
-    note = (f"Guest amd64, {a.memory} MiB, CPU {a.cpu or side.GUESTS[a.guest][1]}, medians of {a.rounds}.\n"
+    note = (f"Guest {a.guest}, {a.memory} MiB, CPU {a.cpu or side.GUESTS[a.guest][1]}, medians of {a.rounds}.\n"
             f"Host: {os.cpu_count()} CPUs, {platform.machine()}{version}.")
-    text = f"{note}\n\n{tables(rounds, modes, jobs, a.engine)}"
+    text = f"{note}\n\n{tables(a.guest, rounds, modes, jobs, a.engine)}"
     for name, why in failed.items():
         text += f"\n\n{name} failed: {why}"
     print(text)
@@ -280,7 +299,8 @@ def main():
         with open(a.json, "w") as f:
             json.dump({"rounds": rounds, "failed": failed}, f, indent=1)
     if a.write:
-        side.put(os.path.join(ROOT, "docs", "performance.md"), "engines", text)
+        block = "engines" if a.guest == "amd64" else f"engines {a.guest}"
+        side.put(os.path.join(ROOT, "docs", "performance.md"), block, text)
     return 1 if failed else 0
 
 

@@ -3,6 +3,7 @@
 
     benches/side-by-side.py                          amd64, boot and power off, 3 runs
     benches/side-by-side.py --guest i386 --run work  the workloads of the initramfs
+    benches/side-by-side.py --guest arm64            64-bit ARM's kernel on its virt board
     benches/side-by-side.py --write                  also puts the table into docs/performance.md
 
 Each mode is run N times, the modes in turn, so that a busy host disturbs all
@@ -11,8 +12,8 @@ alike; the table gives medians. CPU seconds are those of the emulator's process
 seconds move with whatever else the host does. "boot" ends at the first line of
 the guest's /init, "total" when the emulator's process ends.
 
-Needs guests/build.sh GUEST, Debian's qemu-system-x86 and a release build of
-dejavm (cargo build --release). A mode that fails is reported as such in its
+Needs guests/build.sh GUEST, Debian's qemu-system-x86 or qemu-system-arm and a
+release build of dejavm (cargo build --release). A mode that fails is reported as such in its
 row and makes the exit status 1; the other rows stand.
 """
 
@@ -36,9 +37,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 READY = b"DejaVM guest: ready"
 OFF = b"DejaVM guest: power off"
 TROUBLE = re.compile(rb"BUG:|Oops|Call Trace|unchecked MSR|Kernel panic|overrun")
+
+# What a guest runs on, the same in QEMU and in DejaVM: QEMU's program, CPU model, --arch, board, console.
 GUESTS = {
-    "amd64": ("qemu-system-x86_64", "qemu64", "x86_64"),
-    "i386": ("qemu-system-i386", "qemu32", "i386"),
+    "amd64": ("qemu-system-x86_64", "qemu64", "x86_64", "pc", "ttyS0"),
+    "i386": ("qemu-system-i386", "qemu32", "i386", "pc", "ttyS0"),
+    "arm64": ("qemu-system-aarch64", "cortex-a57", "aarch64", "virt", "ttyAMA0"),
 }
 
 
@@ -113,13 +117,13 @@ def run(command, timeout):
 
 def modes(a, folder, work):
     """Every mode: name, command, the file it leaves, the mode whose file it needs."""
-    qemu, cpu, arch = GUESTS[a.guest]
+    qemu, cpu, arch, machine, console = GUESTS[a.guest]
     cpu = a.cpu or cpu
     kernel, initrd = os.path.join(folder, "vmlinuz"), os.path.join(folder, "initrd.img")
-    append = f"console=ttyS0 nokaslr panic=-1 dejavm.run={a.run}"
+    append = f"console={console} nokaslr panic=-1 dejavm.run={a.run}"
     out = []
     if shutil.which(qemu):
-        base = [qemu, "-machine", "pc", "-accel", "tcg", "-cpu", cpu, "-m", str(a.memory), "-display",
+        base = [qemu, "-machine", machine, "-accel", "tcg", "-cpu", cpu, "-m", str(a.memory), "-display",
                 "none", "-serial", "stdio", "-net", "none", "-no-reboot", "-kernel", kernel, "-initrd",
                 initrd, "-append", append]
         log = os.path.join(work, "qemu.rr")
@@ -131,9 +135,10 @@ def modes(a, folder, work):
             ("QEMU replay", base + ["-icount", f"shift=3,rr=replay,rrfile={log}"], None, "QEMU record"),
         ]
     else:
-        print(f"{qemu} is not installed (Debian: qemu-system-x86): its rows are left out", file=sys.stderr)
+        package = "qemu-system-arm" if arch == "aarch64" else "qemu-system-x86"
+        print(f"{qemu} is not installed (Debian: {package}): its rows are left out", file=sys.stderr)
     if a.dejavm and os.access(a.dejavm, os.X_OK):
-        options = ["--arch", arch, "--machine", "pc", "--cpu", cpu, "--memory", f"{a.memory}M", "--kernel",
+        options = ["--arch", arch, "--machine", machine, "--cpu", cpu, "--memory", f"{a.memory}M", "--kernel",
                    kernel, "--initrd", initrd, "--append", append, "--no-reboot", "--seed", "1",
                    "--rtc", "base=2026-01-01T00:00:00,clock=vm"]
         for engine in a.engine:
@@ -208,7 +213,7 @@ def main():
     p.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each mode (default 3)")
     p.add_argument("--engine", action="append", metavar="E", help="engine of DejaVM, may be repeated (default interp)")
     p.add_argument("--only", action="append", metavar="TEXT", help="only modes whose name has this, may be repeated")
-    p.add_argument("--cpu", help="CPU model (default qemu64, qemu32)")
+    p.add_argument("--cpu", help="CPU model (default qemu64, qemu32, cortex-a57)")
     p.add_argument("--memory", type=int, default=512, metavar="MIB")
     p.add_argument("--dejavm", default=os.path.join(ROOT, "target", "release", "dejavm"), metavar="PATH")
     p.add_argument("--images", default=os.path.join(ROOT, "guests", "build"), metavar="DIR")

@@ -19,14 +19,13 @@ mod engines;
 use console::{Console, tail};
 use dejavm::host::files;
 use dejavm::machine::Machine;
-use dejavm::machine::any::AnyEngine;
-use dejavm::machine::build::{self, EngineKind};
-use dejavm::machine::config::Kind;
+use dejavm::machine::pc::Pc;
+use dejavm::machine::virt::Virt;
 use dejavm::replay::replayer::{Outcome, Replayer};
 use dejavm::replay::runner::Runner;
 use dejavm::replay::tape::Tape;
 use dejavm_jit::engine::Settings;
-use engines::{Choice, Profile};
+use engines::{Choice, Profile, Victim};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -115,15 +114,19 @@ impl Guest {
 
     /// Replays, the engines taking turns at random steps: every checkpoint has to hold.
     fn replay_switching(&self, recording: &str, profile: &Profile) {
+        match self.arch {
+            "aarch64" => self.replay_switching_on::<Virt>(recording, profile),
+            _ => self.replay_switching_on::<Pc>(recording, profile),
+        }
+    }
+
+    fn replay_switching_on<B: Victim>(&self, recording: &str, profile: &Profile) {
         let path = Path::new(recording);
         let recording = files::open(path).unwrap();
         let header = &recording.header;
         let images = files::find(&header.machine, &recording.images, path, None).unwrap();
-        let machine = build::any(&header.machine, &images, EngineKind::Interp).unwrap();
-        let engine = Box::new(match header.machine.machine {
-            Kind::Virt(_) => AnyEngine::Virt(profile.virt_engine()),
-            _ => AnyEngine::Pc(profile.engine()),
-        });
+        let machine = B::build(&header.machine, &images).unwrap();
+        let engine = profile.engine::<B>();
         let machine =
             Machine::new(machine.state.board, machine.mem, engine, header.machine.shift, machine.images);
         let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));

@@ -7,6 +7,10 @@
 
 mod common;
 
+#[path = "torture/a64.rs"]
+mod a64;
+#[path = "torture/a64_kernel.rs"]
+mod a64_kernel;
 #[path = "torture/chunks.rs"]
 mod chunks;
 #[path = "torture/code.rs"]
@@ -25,21 +29,29 @@ mod instructions;
 mod layout;
 #[path = "torture/program.rs"]
 mod program;
+#[path = "../jit/tests/differential/words.rs"]
+mod words;
 
+use a64::A64Guest;
 use compare::{Outcome, Run, compare};
 use dejavm::debug::intervals;
 use dejavm::debug::lockstep::{Lockstep, Setup, Window};
 use dejavm::host::files;
 use dejavm::machine::Machine;
+use dejavm::machine::board::Board;
 use dejavm::machine::build::{self, EngineKind};
+use dejavm::machine::config::{Kind, VirtOptions};
 use dejavm::machine::pc::Pc;
+use dejavm::machine::virt::Virt;
 use dejavm::replay::Input;
 use dejavm::timeline::Make;
-use engines::{Fault, PcEngine, Profile};
+use dejavm_interp::probe::Interest;
+use engines::{Fault, Profile, Victim};
 use guests::{Guest, Parts};
 use instructions::Instructions;
 use program::Program;
 use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -48,7 +60,9 @@ use std::time::{Duration, Instant};
 const PROGRAMS: u64 = if cfg!(debug_assertions) { 40 } else { 640 };
 
 impl Run for Program {
-    fn machine(&self, engine: Box<PcEngine>) -> Machine<Pc> {
+    type Board = Pc;
+
+    fn machine(&self, engine: Box<<Pc as Board>::Engine>) -> Machine<Pc> {
         Program::machine(self, engine)
     }
     fn inputs(&self) -> &[(u64, Input)] {
@@ -56,6 +70,16 @@ impl Run for Program {
     }
     fn stops(&self) -> &[u64] {
         &self.stops
+    }
+    fn interest(&self) -> Interest {
+        layout::interest()
+    }
+    fn wake(&self) -> Input {
+        Input::Nmi
+    }
+    fn counts(&self) -> Range<usize> {
+        let at = layout::COUNTS as usize;
+        at..at + 4 * layout::VECTORS as usize
     }
 }
 
@@ -68,26 +92,43 @@ fn variable(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|| panic!("{name}={text}: not a number")))
 }
 
-/// One random program; the report of what is wrong.
-fn one(instructions: &Instructions, seed: u64) -> Result<Outcome, String> {
-    let program = Program::new(instructions, seed);
-    let mut outcome = compare(&program, &Profile::reference(), &Profile::random(seed));
+/// One random program; the report of what is wrong. `test`: which test runs it alone.
+fn one<R: Run>(run: &R, seed: u64, test: &str, what: &str) -> Result<Outcome, String> {
+    let mut outcome = compare(run, &Profile::reference(), &Profile::random(seed));
     match outcome.difference.take() {
         None => Ok(outcome),
         Some(d) => Err(format!(
-            "\nDEJAVM_TORTURE_SEED={seed} cargo test --release --test torture random_programs -- --nocapture\n{:?}, {} CPUs: {}",
-            program.kind, program.cpus, d.report
+            "\nDEJAVM_TORTURE_SEED={seed} cargo test --release --test torture {test} -- --nocapture\n{what}: {}",
+            d.report
         )),
     }
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "the run is limited in real time")]
 fn random_programs() {
     let instructions = Instructions::new();
     eprintln!("torture: {} forms of instructions", instructions.len());
+    campaign(|seed| {
+        let program = Program::new(&instructions, seed);
+        let what = format!("{:?}, {} CPUs", program.kind, program.cpus);
+        one(&program, seed, "random_programs", &what)
+    });
+}
+
+#[test]
+fn random_a64_programs() {
+    campaign(|seed| {
+        let guest = A64Guest::new(seed);
+        let what = format!("{:?}, {} CPUs", guest.gic, guest.cpus);
+        one(&guest, seed, "random_a64_programs", &what)
+    });
+}
+
+/// Random programs, a given number of them or for a given time.
+#[allow(clippy::disallowed_methods, reason = "the run is limited in real time")]
+fn campaign(one: impl Fn(u64) -> Result<Outcome, String> + Sync) {
     if let Some(seed) = variable("DEJAVM_TORTURE_SEED") {
-        let outcome = one(&instructions, seed).unwrap_or_else(|e| panic!("{e}"));
+        let outcome = one(seed).unwrap_or_else(|e| panic!("{e}"));
         eprintln!("torture: seed {seed}: {} steps, {:?}: no difference", outcome.steps, outcome.ended);
         return;
     }
@@ -99,7 +140,7 @@ fn random_programs() {
             .map_or(1, |d| d.as_secs() << 16),
     };
     let failures = AtomicUsize::new(0);
-    let mut counts = vec![0u64; 0x84];
+    let mut counts = vec![0u64; 0x100];
     let (mut steps, mut programs, mut ended) = (0, 0, std::collections::BTreeMap::new());
     for batch in 0.. {
         let size = 64;
@@ -111,7 +152,7 @@ fn random_programs() {
             break;
         }
         let seeds = first + batch * size..first + (batch + 1) * size;
-        let outcomes: Vec<_> = seeds.into_par_iter().map(|seed| one(&instructions, seed)).collect();
+        let outcomes: Vec<_> = seeds.into_par_iter().map(&one).collect();
         for outcome in outcomes {
             match outcome {
                 Ok(o) => {
@@ -148,9 +189,9 @@ fn bare_metal_guests() {
         .into_par_iter()
         .filter_map(|(seed, (name, cpus))| {
             let (kernel, initrd, append, cpu) = (guests::file(name), None, "", "max");
-            let parts =
-                Parts { kernel, initrd, append, cpu, cpus: *cpus, memory: 16 << 20, steps: 3_000_000 };
-            tortured(&Guest::load(&parts, seed)?, seed).err()
+            let (machine, memory, steps) = (Kind::Pc, 16 << 20, 3_000_000);
+            let parts = Parts { machine, kernel, initrd, append, cpu, cpus: *cpus, memory, steps };
+            tortured(&Guest::<Pc>::load(&parts, seed)?, seed).err()
         })
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -165,14 +206,26 @@ fn debian_kernels() {
     }
     let (rounds, first) = rounds();
     let steps = if rounds > 1 { 4_000_000_000 } else { 12_000_000 };
-    let failures: Vec<String> = [("amd64", "qemu64"), ("i386", "qemu32")]
+    let virt = |gic_version| Kind::Virt(VirtOptions { gic_version });
+    let guests = [
+        ("amd64", "qemu64", Kind::Pc, 1),
+        ("i386", "qemu32", Kind::Pc, 1),
+        ("arm64", "cortex-a53", virt(2), 1),
+        ("arm64", "max", virt(3), 2),
+    ];
+    let failures: Vec<String> = guests
         .into_par_iter()
-        .filter_map(|(name, cpu)| {
+        .filter_map(|(name, cpu, machine, cpus)| {
             let kernel = guests::file(&format!("guests/build/{name}/vmlinuz"));
             let initrd = Some(guests::file(&format!("guests/build/{name}/initrd.img")));
-            let append = "console=ttyS0 dejavm.run=boot";
-            let parts = Parts { kernel, initrd, append, cpu, cpus: 1, memory: 256 << 20, steps };
-            tortured(&Guest::load(&parts, first)?, first).err()
+            let pc = machine == Kind::Pc;
+            let append = if pc { "console=ttyS0 dejavm.run=boot" } else { "console=ttyAMA0 dejavm.run=boot" };
+            let parts = Parts { machine, kernel, initrd, append, cpu, cpus, memory: 256 << 20, steps };
+            if pc {
+                tortured(&Guest::<Pc>::load(&parts, first)?, first).err()
+            } else {
+                tortured(&Guest::<Virt>::load(&parts, first)?, first).err()
+            }
         })
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -188,7 +241,7 @@ fn rounds() -> (u64, u64) {
 }
 
 /// A real guest's states and recordings.
-fn tortured(guest: &Guest, seed: u64) -> Result<(), String> {
+fn tortured<B: Victim>(guest: &Guest<B>, seed: u64) -> Result<(), String> {
     // Stepping through hundreds of millions would take the day.
     let profile = Profile { piece: [0, 100, 1000, 5000][seed as usize % 4], ..Profile::random(seed) };
     let again =
@@ -219,7 +272,7 @@ fn diff_over_intervals_finds_an_engine_s_fault() {
         let (config, images) = (recording.header.machine.clone(), images.clone());
         Arc::new(move || {
             let m = build::pc(&config, &images, EngineKind::Interp)?;
-            let engine = Profile { fault, ..Profile::reference() }.engine();
+            let engine = Profile { fault, ..Profile::reference() }.engine::<Pc>();
             Ok(Machine::new(m.state.board, m.mem, engine, m.state.shift, m.images))
         })
     };

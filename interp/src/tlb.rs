@@ -69,7 +69,13 @@ struct Table {
     spaces: u16,
     /// Entries that something cached came from.
     used: [u64; 16],
+    /// How often the last of those was overwritten.
+    emptied: u8,
 }
+
+/// A frame that was so often overwritten where something came through it, and is left without anything that does, is
+/// no table any more. Watching it again would cost more than a few needless looks at stores into it.
+const EMPTIED: u8 = 64;
 
 /// The software TLB of one CPU.
 pub struct Tlb {
@@ -295,7 +301,7 @@ impl Tlb {
             self.tables.resize(frame + 1, None);
         }
         let table = self.tables[frame].get_or_insert_with(|| {
-            Box::new(Table { base, span, entry, shared: false, spaces: 0, used: [0; 16] })
+            Box::new(Table { base, span, entry, shared: false, spaces: 0, used: [0; 16], emptied: 0 })
         });
         table.spaces |= 1 << self.current;
         if (table.base, table.span, table.entry) != (base, span, entry) {
@@ -346,11 +352,14 @@ impl Tlb {
             }
         }
         // Nothing comes through the frame any more: it may be in other use by now.
-        if let Some(Some(table)) = self.tables.get(frame)
+        if let Some(Some(table)) = self.tables.get_mut(frame)
             && table.used == [0; 16]
         {
-            self.tables[frame] = None;
-            mem.clear_attrs(hit.offset, attr::TABLE);
+            table.emptied += 1;
+            if table.emptied == EMPTIED {
+                self.tables[frame] = None;
+                mem.clear_attrs(hit.offset, attr::TABLE);
+            }
         }
     }
 

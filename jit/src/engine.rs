@@ -190,6 +190,8 @@ pub struct Stats {
     pub flushes: u64,
     /// Blocks forgotten because their code was written to.
     pub dropped: u64,
+    /// Blocks forgotten because they were always left at once.
+    pub vain: u64,
     /// Steps made in compiled code, those handed over included.
     pub steps: u64,
     /// Steps of compiled code that were handed to the interpreter.
@@ -371,14 +373,25 @@ impl<T: Translator> Compiled<T> {
         block.incoming.push(number);
     }
 
-    /// The code for the block at RIP, if it is compiled or may be now.
+    /// Notes that the compiled block at `pc` was left at once.
+    fn left_at_once(&mut self, pc: u64, offset: u64, mode: T::Mode) {
+        if self.hot.vain(pc, offset)
+            && let key = block_key(offset, T::decoded_as(mode))
+            && let Some(&number) = self.by_place.get(&(key, pc, T::index(mode)))
+        {
+            self.stats.vain += 1;
+            self.drop_block(number);
+        }
+    }
+
+    /// The code for the block at RIP and where the block lies, if it is compiled or may be now.
     fn find(
         &mut self,
         cache: &mut Cache<OpOf<T>>,
         tlbs: &mut [Tlb],
         ex: &mut Exec<'_, T::Guest>,
         mode: T::Mode,
-    ) -> Result<Option<u64>, TrapOf<T>> {
+    ) -> Result<Option<(u64, u64)>, TrapOf<T>> {
         let rip = T::pc(ex.cpu);
         let link = self.link.take();
         let flushes = self.stats.flushes;
@@ -392,10 +405,12 @@ impl<T: Translator> Compiled<T> {
             }
         }
         let found = self.targets[T::index(mode)].find(rip, e.offset);
-        if found.is_some() && link.is_none() {
-            return Ok(found);
-        }
         let offset = e.offset + rip.wrapping_sub(e.tag);
+        if let Some(code) = found
+            && link.is_none()
+        {
+            return Ok(Some((code, offset)));
+        }
         let key = block_key(offset, T::decoded_as(mode));
         let known = found.is_some() || self.hot.compiled(rip, offset);
         let number = match known.then(|| self.by_place.get(&(key, rip, T::index(mode)))).flatten() {
@@ -413,7 +428,7 @@ impl<T: Translator> Compiled<T> {
         {
             self.connect(jump, number, e.offset);
         }
-        Ok(Some(code))
+        Ok(Some((code, offset)))
     }
 
     fn compile(
@@ -496,9 +511,9 @@ impl<T: Translator> Compiled<T> {
         tlbs: &mut [Tlb],
         ex: &mut Exec<'_, T::Guest>,
         mode: T::Mode,
-        code: u64,
+        (code, offset): (u64, u64),
     ) -> RanOf<T> {
-        let before = ex.left;
+        let (before, pc) = (ex.left, T::pc(ex.cpu));
         let reason = T::enter(&self.shared, &mut self.ctx, ex, &self.infos, &mut self.targets, mode, code);
         self.stats.steps += before - ex.left;
         let number = (reason >> 8) as usize;
@@ -521,7 +536,12 @@ impl<T: Translator> Compiled<T> {
                 T::set_pc(ex.cpu, self.ctx.pc());
                 Ok(Flow::Next)
             }
-            _ => self.ctx.result().unwrap_or(Ok(Flow::Next)),
+            _ => {
+                if before - ex.left <= 1 {
+                    self.left_at_once(pc, offset, mode);
+                }
+                self.ctx.result().unwrap_or(Ok(Flow::Next))
+            }
         }
     }
 }
@@ -568,6 +588,7 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
             ("instructions compiled", s.instructions),
             ("bytes of code", s.bytes),
             ("blocks dropped", s.dropped),
+            ("blocks always left at once", s.vain),
             ("flushes", s.flushes),
             ("steps in compiled code", s.steps),
             ("of those, handed to the interpreter", s.handed),

@@ -10,12 +10,16 @@ const SLOTS: usize = 1 << 16;
 const HALF_LIFE: u32 = 1 << 17;
 /// How often the needed number of runs is doubled at most.
 const DOUBLINGS: u8 = 8;
+/// Runs in vain after which a block is interpreted again.
+const VAIN: u8 = 64;
 
 /// Counters of blocks that are not compiled.
 pub struct Hot {
     runs: Box<[u16]>,
     /// How often compiled code was written to.
     written: Box<[u8]>,
+    /// How often compiled code was left as soon as it was entered.
+    vain: Box<[u8]>,
     /// Blocks with these counters may be compiled.
     compiled: Box<[bool]>,
     counted: u32,
@@ -26,8 +30,9 @@ pub struct Hot {
 impl Hot {
     /// Nothing was run yet.
     pub fn new(align: u32) -> Self {
-        let (runs, written) = (vec![0; SLOTS].into_boxed_slice(), vec![0; SLOTS].into_boxed_slice());
-        Self { runs, written, compiled: vec![false; SLOTS].into_boxed_slice(), counted: 0, align }
+        let bytes = || vec![0; SLOTS].into_boxed_slice();
+        let (runs, compiled) = (vec![0; SLOTS].into_boxed_slice(), vec![false; SLOTS].into_boxed_slice());
+        Self { runs, written: bytes(), vain: bytes(), compiled, counted: 0, align }
     }
 
     fn slot(&self, rip: u64, offset: u64) -> usize {
@@ -46,7 +51,7 @@ impl Hot {
         if self.counted == HALF_LIFE {
             self.counted = 0;
             self.runs.iter_mut().for_each(|n| *n /= 2);
-            self.written.iter_mut().for_each(|n| *n /= 2);
+            self.written.iter_mut().chain(self.vain.iter_mut()).for_each(|n| *n /= 2);
         }
         false
     }
@@ -65,6 +70,19 @@ impl Hot {
     /// All compiled code was forgotten.
     pub fn forget(&mut self) {
         self.compiled.fill(false);
+    }
+
+    /// Compiled code was entered here, and left after the first instruction: entering costs more than it gives. True
+    /// when that happened so often that the block shall be interpreted; it then has to run as often as one that is
+    /// written to all the time.
+    pub fn vain(&mut self, rip: u64, offset: u64) -> bool {
+        let i = self.slot(rip, offset);
+        self.vain[i] += 1;
+        if self.vain[i] < VAIN {
+            return false;
+        }
+        (self.vain[i], self.runs[i], self.written[i]) = (0, 0, DOUBLINGS);
+        true
     }
 
     /// The block's code was written to after it was compiled.
@@ -93,6 +111,18 @@ mod tests {
         }
         // Its neighbour does not.
         assert_eq!(runs_needed(&mut hot, 0x1235), 16);
+    }
+
+    #[test]
+    fn code_that_is_always_left_at_once_is_interpreted() {
+        let mut hot = Hot::new(0);
+        assert_eq!(runs_needed(&mut hot, 0x1234), 16);
+        for _ in 1..VAIN {
+            assert!(!hot.vain(0x1234, 0x5000));
+        }
+        assert!(hot.vain(0x1234, 0x5000));
+        assert_eq!(runs_needed(&mut hot, 0x1234), 16 << DOUBLINGS);
+        assert!(!hot.vain(0x1234, 0x5000));
     }
 
     /// 100 MB of code in blocks of 64 bytes, run through 40 times.

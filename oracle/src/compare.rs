@@ -1,6 +1,7 @@
 //! Compares what the host made of a case with what a subject made of it.
 
 use crate::forms;
+use crate::intel;
 use crate::layout;
 use crate::state::{Case, End, Mode, Outcome, State, seg};
 use crate::undefined::{self, Approximate, Undefined};
@@ -39,7 +40,9 @@ pub fn compare(case: &Case, host: &Outcome, subject: &Outcome) -> Verdict {
     c.sse(&host.state, &subject.state);
     c.memory(host, subject);
     if !c.v.defined.is_empty()
-        && let Some(reason) = vendor::excuse(&tested(case), case, host, subject)
+        && let i = tested(case)
+        && let Some(reason) =
+            vendor::excuse(&i, case, host, subject).or_else(|| intel::excuse(&i, case, host, subject))
     {
         c.v.undefined.append(&mut c.v.defined);
         c.v.undefined.insert(0, reason.into());

@@ -10,6 +10,7 @@ pub mod aarch64;
 pub mod compare;
 pub mod forms;
 pub mod generate;
+pub mod intel;
 pub mod interp;
 pub mod layout;
 pub mod native;

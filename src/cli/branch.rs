@@ -3,7 +3,7 @@
 use super::args::RecordArgs;
 use super::index::every;
 use super::live::{console, not_an_image, status};
-use super::machines::{Make, Visit, with_machine};
+use super::machines;
 use super::progress::progress_bar;
 use super::replay::Shown;
 use super::stats::Stats;
@@ -13,6 +13,7 @@ use crate::host::files::{self, plain};
 use crate::host::live::{Host, Input};
 use crate::host::sink::{Sink, Sinks};
 use crate::machine::Machine;
+use crate::machine::any::Any;
 use crate::machine::board::Board;
 use crate::machine::config::{RtcBase, RtcClock, SEMANTICS};
 use crate::machine::time::VirtNs;
@@ -72,7 +73,8 @@ pub fn record(a: &RecordArgs, from: &str) -> Done {
     let engine = options::engine(a.machine.engine.as_deref())?;
     let (input, serial) = console(&a.machine);
     let session = Session { a, recording: &recording, from, file, when, every, input, serial };
-    with_machine(config, images, engine, session).map_err(|e| format!("{file}: {e}"))?
+    let machine = machines::maker(config, images)(engine)().map_err(|e| format!("{file}: {e}"))?;
+    session.run(machine)
 }
 
 fn when(text: &str, last: u64) -> Option<When> {
@@ -99,10 +101,8 @@ struct Session<'a> {
     serial: &'a str,
 }
 
-impl Visit for Session<'_> {
-    type Out = Done;
-
-    fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
+impl Session<'_> {
+    fn run(self, mut machine: Machine<Any>) -> Done {
         let stats = Stats::start(&self.a.machine.stats, &mut machine)?;
         let (mut player, saver) = match self.go_there(machine)? {
             Ok(there) => there,

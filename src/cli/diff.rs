@@ -3,14 +3,14 @@
 
 use super::args::DiffArgs;
 use super::info::{line, print};
-use super::machines::{Make, VisitEngines, with_engines};
+use super::machines::{self, Make};
 use super::progress::progress_bar;
 use super::{Done, open, options};
 use crate::debug::diff::{Found, Outputs};
 use crate::debug::intervals;
 use crate::debug::lockstep::{Compared, Failure, Lockstep, Setup, Window};
 use crate::host::files;
-use crate::machine::board::Board;
+use crate::machine::any::Any;
 use crate::machine::build::EngineKind;
 use crate::machine::fault::Fault;
 use crate::replay::compare::{Comparison, Parting, compare, same_machine};
@@ -119,7 +119,7 @@ fn lockstep(
         (images, _) => images.map_err(|e| format!("{name}: {e}"))?,
     };
     let session = Session { a, engines, faults, recordings };
-    with_engines(&config, images, session)
+    session.run(machines::maker(&config, images))
 }
 
 struct Session<'a> {
@@ -140,12 +140,10 @@ impl Control for Bar {
     }
 }
 
-impl VisitEngines for Session<'_> {
-    type Out = Result<Ran, String>;
-
-    fn visit<B: Board>(self, make: &dyn Fn(EngineKind) -> Make<B>) -> Self::Out {
+impl Session<'_> {
+    fn run(self, make: impl Fn(EngineKind) -> Make<Any>) -> Result<Ran, String> {
         let Self { a, engines, faults, recordings: [first, second] } = self;
-        let made = |name: &str| options::engine(Some(name)).map(make);
+        let made = |name: &str| options::engine(Some(name)).map(&make);
         let makes = [made(&engines[0])?, made(&engines[1])?];
         let name = a.first.display();
         let failed = |e: timeline::Error| format!("{name}: {e}");

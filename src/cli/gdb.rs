@@ -1,7 +1,7 @@
 //! `--gdb`: a debugger at a recording, or at a machine that runs now.
 
 use super::args::ReplayArgs;
-use super::machines::{Make, Visit, with_machine};
+use super::machines::{self, Make};
 use super::{Done, open, options};
 use crate::debug::gdb::session::{Replay, Session as Debugged};
 use crate::debug::gdb::{Left, serve};
@@ -9,8 +9,7 @@ use crate::debug::monitor::Monitor;
 use crate::debug::symbols::Symbols;
 use crate::host::files::{self, plain};
 use crate::host::socket::Listener;
-use crate::machine::Machine;
-use crate::machine::board::Board;
+use crate::machine::any::Any;
 use crate::machine::config::Arch;
 use crate::replay::log::Recording;
 use crate::timeline::{Error, Options, Timeline};
@@ -28,7 +27,8 @@ pub fn replay(a: &ReplayArgs, addr: &str, start: u64) -> Done {
     let images = files::find(&config, &recording.images, &a.input.file, a.input.images.as_deref())
         .map_err(|e| format!("{name}: {e}"))?;
     let session = Session { recording: Arc::new(recording), options, symbols, listener, start, name: &name };
-    with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
+    let make = machines::maker(&config, images)(engine);
+    session.run(make)
 }
 
 /// Says where a debugger is waited for, and serves it.
@@ -47,12 +47,9 @@ struct Session<'a> {
     name: &'a str,
 }
 
-impl Visit for Session<'_> {
-    type Out = Done;
-
-    fn visit<B: Board>(self, machine: Machine<B>, make: Make<B>) -> Done {
+impl Session<'_> {
+    fn run(self, make: Make<Any>) -> Done {
         let Self { recording, options, symbols, listener, start, name } = self;
-        drop(machine);
         let arch = recording.header.machine.arch;
         let mut timeline = Timeline::new(recording, make, options).map_err(|e| format!("{name}: {e}"))?;
         match timeline.seek(start, &mut ()) {

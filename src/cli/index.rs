@@ -1,7 +1,7 @@
 //! `index`: saves snapshots in a recording, so that it opens anywhere at once.
 
 use super::args::IndexArgs;
-use super::machines::{Make, Visit, with_machine};
+use super::machines;
 use super::progress::progress_bar;
 use super::replay::Shown;
 use super::stats::{Stats, StatsArgs};
@@ -10,7 +10,7 @@ use crate::host::console;
 use crate::host::files::{self, Replacement, plain};
 use crate::host::sink::{Sink, Sinks};
 use crate::machine::Machine;
-use crate::machine::board::Board;
+use crate::machine::any::Any;
 use crate::replay::copy::{self, Copier};
 use crate::replay::error::semantics_note;
 use crate::replay::log::{Ending, Recording, Writer};
@@ -48,7 +48,8 @@ pub fn index(a: &IndexArgs) -> Done {
     let session = Session { recording: &recording, output, every, stats: &a.stats, name: &name, cancelled };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(a.jobs.into()).build();
     let pool = pool.map_err(|e| format!("--jobs {}: {e}", a.jobs))?;
-    pool.install(|| with_machine(config, images, engine, session)).map_err(|e| format!("{name}: {e}"))?
+    let machine = machines::maker(config, images)(engine)().map_err(|e| format!("{name}: {e}"))?;
+    pool.install(|| session.run(machine))
 }
 
 /// Steps between saved snapshots; `option` is the option's name for messages.
@@ -92,10 +93,8 @@ struct Session<'a> {
     cancelled: console::StopFlag,
 }
 
-impl Visit for Session<'_> {
-    type Out = Done;
-
-    fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
+impl Session<'_> {
+    fn run(self, mut machine: Machine<Any>) -> Done {
         let Self { recording, output, every, stats, name, cancelled } = self;
         let stats = Stats::start(stats, &mut machine)?;
         let header = &recording.header;

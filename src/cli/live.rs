@@ -3,7 +3,7 @@
 use super::Done;
 use super::args::{MachineArgs, RecordArgs, RunArgs};
 use super::index::every;
-use super::machines::{Make, Visit, with_machine};
+use super::machines;
 use super::options;
 use super::stats::Stats;
 use crate::debug::gdb::live::{Napping, Running};
@@ -12,6 +12,7 @@ use crate::host::live::{Host, Input};
 use crate::host::sink::Sinks;
 use crate::host::socket::Listener;
 use crate::machine::Machine;
+use crate::machine::any::Any;
 use crate::machine::board::Board;
 use crate::machine::config::{Arch, MachineConfig, RtcBase, RtcClock};
 use crate::machine::fault::Fault;
@@ -47,7 +48,8 @@ fn live(a: &MachineArgs, output: Option<&Path>, every: Option<u64>) -> Done {
     let faults = options::faults(&a.inject)?;
     let session = Session { a, faults, config: &config, input, serial, output, every };
     let engine = options::engine(a.engine.as_deref())?;
-    with_machine(&config, images, engine, session).map_err(|e| e.to_string())?
+    let machine = machines::maker(&config, images)(engine)().map_err(|e| e.to_string())?;
+    session.run(machine)
 }
 
 /// Where the console's input comes from, and where its output goes.
@@ -78,10 +80,8 @@ struct Session<'a> {
     every: Option<u64>,
 }
 
-impl Visit for Session<'_> {
-    type Out = Done;
-
-    fn visit<B: Board>(self, mut machine: Machine<B>, _: Make<B>) -> Done {
+impl Session<'_> {
+    fn run(self, mut machine: Machine<Any>) -> Done {
         let Self { a, faults, config, input, serial, output, every } = self;
         possible(&faults, &machine)?;
         let stats = Stats::start(&a.stats, &mut machine)?;

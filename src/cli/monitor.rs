@@ -1,7 +1,7 @@
 //! `replay --monitor`: a prompt on standard input, or on a socket.
 
 use super::args::ReplayArgs;
-use super::machines::{Make, Visit, with_machine};
+use super::machines::{self, Make};
 use super::progress::Watched;
 use super::{Done, open, options};
 use crate::debug::monitor::Monitor;
@@ -10,7 +10,7 @@ use crate::host::files;
 use crate::host::lines::lines;
 use crate::host::signals::Stop;
 use crate::host::socket::Listener;
-use crate::machine::Machine;
+use crate::machine::any::Any;
 use crate::machine::board::Board;
 use crate::replay::log::Recording;
 use crate::timeline::{Error, Options, Timeline};
@@ -36,7 +36,8 @@ pub fn serve(a: &ReplayArgs, addr: &str, start: u64) -> Done {
     };
     let recording = Arc::new(recording);
     let session = Session { recording, options, symbols, listener, start, name: &name };
-    with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
+    let make = machines::maker(&config, images)(engine);
+    session.run(make)
 }
 
 struct Session<'a> {
@@ -56,10 +57,8 @@ enum Ended {
     Quit,
 }
 
-impl Visit for Session<'_> {
-    type Out = Done;
-
-    fn visit<B: Board>(self, _: Machine<B>, make: Make<B>) -> Done {
+impl Session<'_> {
+    fn run(self, make: Make<Any>) -> Done {
         let Self { recording, options, symbols, listener, start, name } = self;
         let plain = |e: std::io::Error| format!("{name}: {}", files::plain(&e));
         let stop = Stop::on_signals().map_err(plain)?;

@@ -1,7 +1,7 @@
 //! `query`: questions about history. The JSON form is stable and described in docs/queries.md.
 
 use super::args::QueryArgs;
-use super::machines::{Make, Visit, with_machine};
+use super::machines::{self, Make};
 use super::progress::Watched;
 use super::{Done, open, options};
 use crate::debug::expr::Scope;
@@ -9,8 +9,7 @@ use crate::debug::query::{Ask, Context, Found, Row, Table, answer};
 use crate::debug::symbols::Symbols;
 use crate::host::files;
 use crate::host::signals::Stop;
-use crate::machine::Machine;
-use crate::machine::board::Board;
+use crate::machine::any::Any;
 use crate::replay::log::Recording;
 use crate::timeline::{Options, Timeline};
 use indicatif::ProgressBar;
@@ -32,7 +31,8 @@ pub fn query(a: &QueryArgs) -> Done {
     let config = recording.header.machine.clone();
     let recording = Arc::new(recording);
     let session = Session { recording, options, symbols, ask: &a.ask, json: a.json, name: &name };
-    with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
+    let make = machines::maker(&config, images)(engine);
+    session.run(make)
 }
 
 struct Session<'a> {
@@ -77,10 +77,8 @@ impl Printer {
     }
 }
 
-impl Visit for Session<'_> {
-    type Out = Done;
-
-    fn visit<B: Board>(self, _: Machine<B>, make: Make<B>) -> Done {
+impl Session<'_> {
+    fn run(self, make: Make<Any>) -> Done {
         let Self { recording, options, symbols, ask, json, name } = self;
         let wrong = |e: &dyn std::fmt::Display| format!("{name}: {e}");
         let stop = Stop::on_signals().map_err(|e| wrong(&files::plain(&e)))?;

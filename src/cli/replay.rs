@@ -1,7 +1,7 @@
 //! `replay`, and replays in general.
 
 use super::args::{InputArgs, ReplayArgs};
-use super::machines::{Make, Visit, with_machine};
+use super::machines::{self, Make};
 use super::progress::{Watched, progress_bar};
 use super::stats::{Stats, StatsArgs};
 use super::{Done, monitor, open, options};
@@ -9,6 +9,7 @@ use crate::host::files;
 use crate::host::signals::Stop;
 use crate::host::sink::Sinks;
 use crate::machine::Machine;
+use crate::machine::any::Any;
 use crate::machine::board::Board;
 use crate::replay::error::semantics_note;
 use crate::replay::log::{Ending, Recording};
@@ -57,7 +58,9 @@ pub fn again(a: &InputArgs, to: Option<u64>, sinks: Sinks, bar: bool, report: bo
         .map_err(|e| format!("{name}: {e}"))?;
     let recording = Arc::new(recording);
     let session = Session { recording, to, sinks, bar, stats: &a.stats, report, name: &name };
-    with_machine(&config, images, engine, session).map_err(|e| format!("{name}: {e}"))?
+    let make = machines::maker(&config, images)(engine);
+    let machine = make().map_err(|e| format!("{name}: {e}"))?;
+    session.run(machine, make)
 }
 
 struct Session<'a> {
@@ -91,10 +94,8 @@ impl Watcher for Shown {
     }
 }
 
-impl Visit for Session<'_> {
-    type Out = Done;
-
-    fn visit<B: Board>(self, mut machine: Machine<B>, make: Make<B>) -> Done {
+impl Session<'_> {
+    fn run(self, mut machine: Machine<Any>, make: Make<Any>) -> Done {
         let Self { recording, to, sinks, bar, stats, report, name } = self;
         if let Some(to) = to
             && sinks.silent()

@@ -1,7 +1,7 @@
 //! `verify`: shows nothing but whether all checkpoints hold.
 
 use super::args::VerifyArgs;
-use super::machines::{Make, Visit, with_machine};
+use super::machines::{self, Make};
 use super::progress::progress_bar;
 use super::replay::{again, say_cut, verdict};
 use super::stats::Stats;
@@ -9,8 +9,7 @@ use super::{Done, open, options};
 use crate::host::console::warn;
 use crate::host::files;
 use crate::host::sink::{Sink, Sinks};
-use crate::machine::Machine;
-use crate::machine::board::Board;
+use crate::machine::any::Any;
 use crate::replay::log::Recording;
 use crate::replay::replayer::Outcome;
 use crate::timeline::verify::{Verified, verify as check};
@@ -38,7 +37,8 @@ fn parallel(a: &VerifyArgs, recording: &Recording) -> Result<Option<u8>, String>
     let pool = rayon::ThreadPoolBuilder::new().num_threads(a.jobs.into()).build();
     let pool = pool.map_err(|e| format!("--jobs {}: {e}", a.jobs))?;
     let session = Session { a, recording, name: &name };
-    pool.install(|| with_machine(config, images, engine, session)).map_err(|e| format!("{name}: {e}"))?
+    let make = machines::maker(config, images)(engine);
+    pool.install(|| session.run(make))
 }
 
 struct Session<'a> {
@@ -47,12 +47,9 @@ struct Session<'a> {
     name: &'a str,
 }
 
-impl Visit for Session<'_> {
-    type Out = Result<Option<u8>, String>;
-
-    fn visit<B: Board>(self, machine: Machine<B>, make: Make<B>) -> Self::Out {
+impl Session<'_> {
+    fn run(self, make: Make<Any>) -> Result<Option<u8>, String> {
         let Self { a, recording, name } = self;
-        drop(machine);
         let bar = progress_bar(recording.last().icount);
         let stats = Stats::of(&a.input.stats);
         let progress = |steps| bar.iter().for_each(|bar| bar.inc(steps));

@@ -187,7 +187,11 @@ impl<'a, B: Board> Crew<'a, B> {
             let player = match &mut player {
                 Some(player) => player,
                 none => match self.shop.player() {
-                    Ok(made) => none.insert(made),
+                    Ok(made) => {
+                        let made = none.insert(made);
+                        made.read_together(false);
+                        made
+                    }
                     Err(e) => {
                         failed(index, e);
                         return None;

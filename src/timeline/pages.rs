@@ -144,13 +144,15 @@ pub struct Pages {
     held: Held,
     /// For saved pages on their way into memory.
     buffer: Vec<[u8; PAGE]>,
+    /// Many saved pages are read by several threads. Needless where all of them are at work anyway.
+    pub together: bool,
 }
 
 impl Pages {
     /// The account of a machine whose memory was never captured: all that was ever written differs.
     pub fn new(mem: &Memory, held: Held) -> Self {
         let map = PageMap::new((mem.size() / PAGE_SIZE) as usize);
-        Self { map, held, buffer: Vec::new() }
+        Self { map, held, buffer: Vec::new(), together: true }
     }
 
     /// What memory holds now, and the frames written since the last capture or restoration, in
@@ -211,7 +213,7 @@ impl Pages {
         self.buffer.resize(AHEAD.min(frames.len()).max(self.buffer.len()), [0; PAGE]);
         for some in frames.chunks(AHEAD) {
             let saved = &mut self.buffer[..some.len()];
-            match read(some, target, backing, saved) {
+            match read(some, target, backing, saved, self.together) {
                 Ok(()) => {
                     for (&frame, saved) in some.iter().zip(saved) {
                         let bytes = match target.get(frame) {
@@ -242,12 +244,13 @@ fn read(
     map: &PageMap,
     backing: &dyn Backing,
     into: &mut [[u8; PAGE]],
+    together: bool,
 ) -> Result<(), ReadError> {
     let read = |(&frame, into): (&u32, &mut [u8; PAGE])| match map.get(frame) {
         PageRef::Saved(place) => backing.page(*place, into),
         PageRef::Zero | PageRef::Held(_) => Ok(()),
     };
-    if frames.len() < AHEAD {
+    if frames.len() < AHEAD || !together {
         frames.iter().zip(into).try_for_each(read)
     } else {
         frames.par_iter().zip(into).try_for_each(read)

@@ -80,6 +80,11 @@ impl<B: Board> Player<B> {
         self.whole = false;
     }
 
+    /// Whether saved pages are read by several threads.
+    pub fn read_together(&mut self, together: bool) {
+        self.pages.together = together;
+    }
+
     /// Goes to a snapshot.
     ///
     /// # Errors

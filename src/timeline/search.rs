@@ -20,6 +20,8 @@ const WAITING: usize = 1 << 16;
 const ALONE: u64 = 1 << 21;
 /// Steps between the snapshots that a run forwards leaves behind, but for the last one drops again.
 const ROLLING: u64 = 1 << 23;
+/// Windows that a search backwards runs through from one snapshot.
+const RUN: usize = 8;
 /// Steps that are collected at once when texts are looked for.
 const TEXTS: u64 = 16 * SPACING;
 
@@ -256,7 +258,10 @@ impl<B: Board> Timeline<B> {
         });
         let (alone, others) = windows.split_at(alone.count());
         match self.last_hit_in(condition, alone, 1, control)? {
-            Searched::Nothing => self.last_hit_in(condition, others, self.shop.options.jobs, control),
+            Searched::Nothing => {
+                let jobs = self.shop.options.jobs;
+                self.last_hit_in(condition, &runs(others, jobs), jobs, control)
+            }
             other => Ok(other),
         }
     }
@@ -426,6 +431,29 @@ impl<B: Board> Timeline<B> {
     }
 }
 
+/// Windows, newest first, joined to longer ones, because going back to a snapshot costs more than running on. The
+/// further back the longer: a search that ends early has not run much in vain. Towards the end shorter again, so
+/// that no thread is left alone with a long one.
+fn runs(windows: &[Window], jobs: usize) -> Vec<Window> {
+    let mut joined: Vec<Window> = Vec::new();
+    let (mut in_last, mut most) = (0, 1);
+    for (i, &(from, to)) in windows.iter().enumerate() {
+        match joined.last_mut() {
+            Some(last) if last.0 == to && in_last < most => {
+                last.0 = from;
+                in_last += 1;
+            }
+            _ => {
+                let (behind, left) = (i / (4 * jobs), (windows.len() - i) / (4 * jobs));
+                most = behind.min(left).clamp(1, RUN);
+                joined.push((from, to));
+                in_last = 1;
+            }
+        }
+    }
+    joined
+}
+
 /// Brings hits and texts into order.
 struct Order<'a> {
     texts: std::iter::Peekable<std::vec::IntoIter<u64>>,
@@ -496,5 +524,27 @@ impl Lanes {
         }
         self.changed.notify_all();
         Some((hits, ended.unwrap_or(Ok(()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_joined_where_they_touch() {
+        for jobs in 1..4 {
+            // Every seventh is left out.
+            let windows: Vec<Window> =
+                (0..200).rev().filter(|n| n % 7 != 3).map(|n| (n * 10, n * 10 + 10)).collect();
+            let joined = runs(&windows, jobs);
+            assert!(
+                joined.len() * 4 < windows.len() * 3 && joined.iter().all(|w| w.1 - w.0 <= 10 * RUN as u64)
+            );
+            assert_eq!(joined[0], windows[0]);
+            let apart = joined.iter().flat_map(|&(from, to)| (from / 10..to / 10).rev());
+            assert!(apart.map(|n| (n * 10, n * 10 + 10)).eq(windows));
+        }
+        assert!(runs(&[], 2).is_empty());
     }
 }

@@ -1,36 +1,44 @@
 //! Two sides run the same; where they differ the first step that does is found and described.
 
-use super::engines::{Looks, PcEngine, Profile};
-use super::layout;
-use dejavm::machine::board::{Board, Core};
-use dejavm::machine::pc::Pc;
+use super::engines::{Looks, Profile, Victim};
+use dejavm::debug::disassembly::{LONGEST, disassemble};
+use dejavm::machine::board::Board;
 use dejavm::machine::{Machine, Pause, State};
 use dejavm::replay::{Input, Output, Source};
 use dejavm::timeline::pages::{Held, PageMap, Pages};
-use dejavm_interp::mem::Watch;
-use dejavm_interp::probe::{Hit, Interest, Keep, Vectors};
-use dejavm_interp::x86::inspect;
+use dejavm_interp::probe::{Hit, Interest, Keep};
 use dejavm_oracle::rng::Rng;
-use iced_x86::{Decoder, DecoderOptions, Formatter, NasmFormatter};
 use std::fmt::Write;
+use std::ops::Range;
 
 /// A run that can be compared: a machine, what comes from outside, and when.
 pub trait Run: Sync {
+    /// Its board.
+    type Board: Victim;
+
     /// The machine at power-on.
-    fn machine(&self, engine: Box<PcEngine>) -> Machine<Pc>;
+    fn machine(&self, engine: Box<<Self::Board as Board>::Engine>) -> Machine<Self::Board>;
     /// What comes from outside, by step.
     fn inputs(&self) -> &[(u64, Input)];
     /// Steps where both sides are compared; the last ends the run.
     fn stops(&self) -> &[u64];
+    /// What a debugger looks for.
+    fn interest(&self) -> Interest;
+    /// What wakes a guest that no timer wakes.
+    fn wake(&self) -> Input;
+    /// Where in memory the guest counts its exceptions, four bytes each.
+    fn counts(&self) -> Range<usize> {
+        0..0
+    }
 }
 
 /// Timers that fire in a guest's sleep before it is woken by other means.
 const NAPS: u32 = 30;
 
 /// A snapshot of a side.
-struct Saved {
+struct Saved<B: Board> {
     icount: u64,
-    state: State<Pc>,
+    state: State<B>,
     pages: PageMap,
     input: usize,
     outputs: usize,
@@ -38,9 +46,9 @@ struct Saved {
 }
 
 /// One side of a comparison.
-pub struct Side<'a> {
-    run: &'a dyn Run,
-    pub machine: Machine<Pc>,
+pub struct Side<'a, R: Run> {
+    run: &'a R,
+    pub machine: Machine<R::Board>,
     next_input: usize,
     pub ended: Option<String>,
     pub outputs: Vec<(u64, Output)>,
@@ -51,7 +59,7 @@ pub struct Side<'a> {
     marks: Vec<u64>,
     next_mark: usize,
     pages: Option<Pages>,
-    saved: Vec<Saved>,
+    saved: Vec<Saved<R::Board>>,
 }
 
 /// The host's clock is no part of these tests: it tells the step.
@@ -63,14 +71,13 @@ impl Source for Clock {
     }
 }
 
-impl<'a> Side<'a> {
-    pub fn new(run: &'a dyn Run, profile: &Profile) -> Self {
-        let mut machine = run.machine(profile.engine());
+impl<'a, R: Run> Side<'a, R> {
+    pub fn new(run: &'a R, profile: &Profile) -> Self {
+        let mut machine = run.machine(profile.engine::<R::Board>());
         machine.skip_idle = false;
         let all = profile.looks == Looks::All;
         if profile.looks != Looks::Nothing {
-            let interest = interest();
-            machine.probe(interest, if all { Keep::Until(usize::MAX) } else { Keep::Last });
+            machine.probe(run.interest(), if all { Keep::Until(usize::MAX) } else { Keep::Last });
         }
         let end = run.stops().last().copied().unwrap_or(0);
         let mut marks = Vec::new();
@@ -160,7 +167,7 @@ impl<'a> Side<'a> {
                         Some(deadline) if idle < NAPS => self.machine.warp_to(deadline),
                         _ if idle > 2 * NAPS => self.ended = Some("asleep for ever".to_owned()),
                         // No timer wakes it.
-                        _ => self.machine.inject(&Input::Nmi, &mut Clock),
+                        _ => self.machine.inject(&self.run.wake(), &mut Clock),
                     }
                 }
                 Pause::Probed => {
@@ -177,32 +184,8 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Breakpoints in the chunks and in the kernel, watched data and code, ports, device memory, events.
-fn interest() -> Interest {
-    let mut execute: Vec<u64> = (0..40).map(|n| layout::CODE + n * 0x155).collect();
-    execute.extend([layout::HANDLERS + 14 * layout::HANDLER_STEP, layout::ROM_AT + 0x40, 0x7fff_ffff_0000]);
-    execute.sort_unstable();
-    let watch = |addr, len, read| Watch { addr, len, read, write: true };
-    let memory = [
-        watch(layout::DATA + 0x1ff8, 16, true),
-        watch(layout::DATA + 0x3000, 256, false),
-        watch(layout::CODE + 0x800, 64, false),
-        watch(layout::STACK + layout::STACK_LEN / 2 - 64, 32, true),
-    ];
-    Interest {
-        execute,
-        memory: memory.to_vec(),
-        changes: false,
-        interrupts: Vectors::ALL,
-        exceptions: Vectors::ALL,
-        ports: vec![(0x80, 0x80), (0x20, 0x21)],
-        mmio: vec![(layout::LAPIC, layout::LAPIC + 0xff)],
-        cpu: None,
-    }
-}
-
 /// True when two sides are the same in everything.
-fn same(a: &Side<'_>, b: &Side<'_>) -> bool {
+fn same<R: Run>(a: &Side<'_, R>, b: &Side<'_, R>) -> bool {
     a.ended == b.ended
         && a.outputs == b.outputs
         && a.hits == b.hits
@@ -232,7 +215,7 @@ pub struct Outcome {
 }
 
 /// Runs both sides to every stop and compares.
-pub fn compare(run: &dyn Run, reference: &Profile, subject: &Profile) -> Outcome {
+pub fn compare<R: Run>(run: &R, reference: &Profile, subject: &Profile) -> Outcome {
     // The reference sees what is to be seen.
     let looks = if subject.looks == Looks::All { Looks::All } else { Looks::Nothing };
     let reference = &Profile { looks, ..reference.clone() };
@@ -251,14 +234,18 @@ pub fn compare(run: &dyn Run, reference: &Profile, subject: &Profile) -> Outcome
             break;
         }
     }
-    let at = super::layout::COUNTS as usize;
-    let counts = a.machine.mem.bytes()[at..at + 0x210].chunks_exact(4);
+    let counts = a.machine.mem.bytes()[run.counts()].chunks_exact(4);
     let counts = counts.map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
     Outcome { steps: a.icount(), ended: a.ended.clone(), difference, counts }
 }
 
 /// Both sides anew, run to a step.
-fn both<'a>(run: &'a dyn Run, reference: &Profile, subject: &Profile, step: u64) -> (Side<'a>, Side<'a>) {
+fn both<'a, R: Run>(
+    run: &'a R,
+    reference: &Profile,
+    subject: &Profile,
+    step: u64,
+) -> (Side<'a, R>, Side<'a, R>) {
     let (mut a, mut b) = (Side::new(run, reference), Side::new(run, subject));
     a.to(step);
     b.to(step);
@@ -266,14 +253,14 @@ fn both<'a>(run: &'a dyn Run, reference: &Profile, subject: &Profile, step: u64)
 }
 
 /// Finds the first step that differs between a good one and a bad one.
-fn locate(run: &dyn Run, reference: &Profile, subject: &Profile, good: u64, bad: u64) -> Difference {
+fn locate<R: Run>(run: &R, reference: &Profile, subject: &Profile, good: u64, bad: u64) -> Difference {
     let (mut low, mut high) = (good, bad);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         let (a, b) = both(run, reference, subject, middle);
         if same(&a, &b) { low = middle } else { high = middle }
     }
-    let (a, b) = both(run, reference, subject, high);
+    let (mut a, mut b) = both(run, reference, subject, high);
     let again = !same(&a, &b);
     let (mut before, _) = both(run, reference, subject, low);
     let mut report = String::new();
@@ -284,43 +271,39 @@ fn locate(run: &dyn Run, reference: &Profile, subject: &Profile, good: u64, bad:
     );
     let _ = writeln!(report, "subject: {subject:?}");
     describe_place(&mut report, &mut before);
-    describe_difference(&mut report, &a, &b);
+    describe_difference(&mut report, &mut a, &mut b);
     Difference { step: low, report }
 }
 
-/// The instruction that comes next.
-fn describe_place(out: &mut String, side: &mut Side<'_>) {
+/// The instructions that come next.
+fn describe_place<R: Run>(out: &mut String, side: &mut Side<'_, R>) {
     let index = side.machine.current_cpu();
-    let pc = side.machine.state.board.pc(index);
+    let mut pc = side.machine.state.board.pc(index);
     let mut bytes = Vec::new();
-    for i in 0..15 {
+    for i in 0..3 * LONGEST {
         let Some(at) = side.machine.state.board.translate(index, &side.machine.mem, pc + i) else { break };
         let mut byte = [0];
         side.machine.mem.read(at, &mut byte);
         bytes.push(byte[0]);
     }
-    let Core::X86(cpu) = side.machine.state.board.core(index) else { return };
-    let bits = u32::from(cpu.code_size()) * 8;
-    let mut decoder = Decoder::with_ip(bits, &bytes, cpu.rip(), DecoderOptions::NONE);
-    let mut formatter = NasmFormatter::new();
-    let _ =
-        writeln!(out, "CPU {index}, {bits}-bit code, level {}, linear {pc:#x}, bytes {bytes:02x?}:", cpu.cpl);
+    let core = side.machine.state.board.core(index);
+    let _ = writeln!(out, "CPU {index}, linear {pc:#x}:");
+    let mut bytes = &bytes[..];
     for _ in 0..3 {
-        let i = decoder.decode();
-        let mut text = String::new();
-        formatter.format(&i, &mut text);
-        let _ = writeln!(out, "  {:#x}  {text}", i.ip());
+        let Some(line) = disassemble(&core, pc, bytes).filter(|l| l.len <= bytes.len()) else { break };
+        let (these, rest) = bytes.split_at(line.len);
+        let _ = writeln!(out, "  {pc:#x}  {these:02x?} {}", line.text.as_deref().unwrap_or("?"));
+        (pc, bytes) = (pc + line.len as u64, rest);
     }
-    for r in inspect::registers() {
-        let v = r.get(cpu);
-        if v != 0 {
+    for r in core.registers() {
+        if let Some(v) = core.get(r.name).filter(|v| *v != 0) {
             let _ = write!(out, " {}={v:x}", r.name);
         }
     }
     let _ = writeln!(out);
 }
 
-fn describe_difference(out: &mut String, a: &Side<'_>, b: &Side<'_>) {
+fn describe_difference<R: Run>(out: &mut String, a: &mut Side<'_, R>, b: &mut Side<'_, R>) {
     let _ = writeln!(out, "after it (reference, subject):");
     if a.ended != b.ended {
         let _ = writeln!(out, "  ended: {:?} {:?}", a.ended, b.ended);
@@ -328,10 +311,12 @@ fn describe_difference(out: &mut String, a: &Side<'_>, b: &Side<'_>) {
     if a.icount() != b.icount() {
         let _ = writeln!(out, "  icount: {} {}", a.icount(), b.icount());
     }
-    for (n, (x, y)) in a.machine.state.board.cpus().iter().zip(b.machine.state.board.cpus()).enumerate() {
-        for r in inspect::registers() {
-            let (v, w) = (r.get(x), r.get(y));
-            if v != w {
+    for n in 0..a.machine.state.board.cpus() {
+        let (x, y) = (a.machine.state.board.core(n), b.machine.state.board.core(n));
+        for r in x.registers() {
+            if let (Some(v), Some(w)) = (x.get(r.name), y.get(r.name))
+                && v != w
+            {
                 let _ = writeln!(out, "  CPU {n} {}: {v:#x} {w:#x}", r.name);
             }
         }
@@ -345,7 +330,7 @@ fn describe_difference(out: &mut String, a: &Side<'_>, b: &Side<'_>) {
         let _ = writeln!(out, "  hit {same}: {:?} {:?}", a.hits.get(same), b.hits.get(same));
     }
     if a.state() != b.state() {
-        let value = |s: &Side<'_>| serde_json::to_value(&s.machine.state).unwrap_or_default();
+        let value = |s: &Side<'_, R>| serde_json::to_value(&s.machine.state).unwrap_or_default();
         tree(out, "", &value(a), &value(b));
     }
     let (x, y) = (a.machine.mem.bytes(), b.machine.mem.bytes());

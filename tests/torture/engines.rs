@@ -1,23 +1,33 @@
 //! Engines, and one engine that does what no guest may notice: it runs in pieces, forgets its
 //! caches, and hands over to another engine, all at steps that a seed gives.
 
+use dejavm::machine::Machine;
 use dejavm::machine::board::Board;
+use dejavm::machine::build::{self, EngineKind};
+use dejavm::machine::config::{BuildError, Images, MachineConfig};
 use dejavm::machine::pc::Pc;
 use dejavm::machine::virt::Virt;
-use dejavm_interp::aarch64::{self, A64, A64Bus};
-use dejavm_interp::driver::{Driver, Interpreted};
+use dejavm_interp::aarch64::{self, A64Bus};
 use dejavm_interp::engine::{Clock, Control, Engine, Exit, Stop};
-use dejavm_interp::guest::Guest;
 use dejavm_interp::mem::Memory;
 use dejavm_interp::probe::Probes;
 use dejavm_interp::tlb::Size;
-use dejavm_interp::x86::{self, X86, X86Bus};
+use dejavm_interp::x86::{self, X86Bus};
 use dejavm_jit::engine::Settings;
 use dejavm_oracle::rng::Rng;
 
-/// A board's engine.
-pub type PcEngine = <Pc as Board>::Engine;
-pub type VirtEngine = <Virt as Board>::Engine;
+/// A board whose engines are tortured.
+pub trait Victim: Board {
+    /// An engine.
+    fn engine(choice: Choice, tlb: Size) -> Box<Self::Engine>;
+    /// Engines that take turns as one.
+    fn together(engines: Perturbed<Self>) -> Box<Self::Engine>;
+    /// A machine with the interpreter.
+    ///
+    /// # Errors
+    /// The configuration is none of this board.
+    fn build(config: &MachineConfig, images: &Images) -> Result<Machine<Self>, BuildError>;
+}
 
 /// Steps that one list of cuts covers.
 const SPAN: u64 = 4096;
@@ -126,48 +136,21 @@ impl Profile {
         Self { engines, piece: self.piece.max(500), switch: 100_000, ..self.clone() }
     }
 
-    /// The engine of a PC.
-    pub fn engine(&self) -> Box<PcEngine> {
-        Box::new(self.perturbed(|choice| -> Box<PcEngine> {
-            match choice {
-                Choice::Interp => Box::new(self.driver(Interpreted::<X86>::default())),
-                Choice::Jit(settings) => Box::new(self.driver(dejavm_jit::x86::Compiled::new(settings))),
-            }
-        }))
-    }
-
-    /// The engine of a `virt`.
-    #[allow(dead_code, reason = "guests of the torture are PCs")]
-    pub fn virt_engine(&self) -> Box<VirtEngine> {
-        Box::new(self.perturbed(|choice| -> Box<VirtEngine> {
-            match choice {
-                Choice::Interp => Box::new(self.driver(Interpreted::<A64>::default())),
-                Choice::Jit(settings) => Box::new(self.driver(dejavm_jit::aarch64::Compiled::new(settings))),
-            }
-        }))
-    }
-
-    /// An engine that runs blocks in this way.
-    fn driver<G: Guest, B>(&self, blocks: B) -> Driver<G, B> {
-        let mut driver = Driver::with(blocks);
-        driver.tlb_size = self.tlb;
-        driver
-    }
-
-    fn perturbed<E: ?Sized>(&self, make: impl Fn(Choice) -> Box<E>) -> Perturbed<E> {
-        Perturbed {
-            engines: self.engines.iter().map(|&choice| make(choice)).collect(),
+    /// The engine.
+    pub fn engine<B: Victim>(&self) -> Box<B::Engine> {
+        B::together(Perturbed {
+            engines: self.engines.iter().map(|c| B::engine(*c, self.tlb)).collect(),
             current: 0,
             profile: self.clone(),
             span: u64::MAX,
             cuts: Vec::new(),
-        }
+        })
     }
 }
 
 /// Engines that take turns.
-struct Perturbed<E: ?Sized> {
-    engines: Vec<Box<E>>,
+pub struct Perturbed<B: Board> {
+    engines: Vec<Box<B::Engine>>,
     current: usize,
     profile: Profile,
     /// What `cuts` are for: steps from `span * SPAN` on.
@@ -175,7 +158,7 @@ struct Perturbed<E: ?Sized> {
     cuts: Vec<u64>,
 }
 
-impl<E: Control + ?Sized> Perturbed<E> {
+impl<B: Board> Perturbed<B> {
     /// The first cut after a step. Depends on the step alone, so that going back changes nothing.
     fn next_cut(&mut self, at: u64) -> u64 {
         if self.profile.piece == 0 {
@@ -215,7 +198,7 @@ impl<E: Control + ?Sized> Perturbed<E> {
     }
 }
 
-impl<E: Control + ?Sized> Control for Perturbed<E> {
+impl<B: Board> Control for Perturbed<B> {
     fn flush(&mut self) {
         self.engines[self.current].flush();
     }
@@ -225,81 +208,86 @@ impl<E: Control + ?Sized> Control for Perturbed<E> {
     }
 }
 
-impl<E: Control + ?Sized> Perturbed<E> {
-    /// Runs in pieces. `register` finds a general register, for faults.
-    #[allow(clippy::too_many_arguments, reason = "those of an engine, and one")]
-    fn pieces<C, B: ?Sized>(
-        &mut self,
-        cpu: &mut C,
-        index: usize,
-        mem: &mut Memory,
-        bus: &mut B,
-        clock: Clock,
-        budget: u64,
-        register: fn(&mut C, u8) -> &mut u64,
-    ) -> Exit
-    where
-        E: Engine<C, B>,
-    {
-        let mut done = 0;
-        loop {
-            let at = clock.icount + done;
-            let mut cut = self.next_cut(at);
-            if let Some((fault, _)) = self.profile.fault.filter(|f| f.0 > at) {
-                cut = cut.min(fault);
-            }
-            let piece = (budget - done).min(cut - at);
-            let now = Clock { icount: at, ..clock };
-            let exit = self.engines[self.current].run(cpu, index, mem, bus, now, piece);
-            done += exit.steps;
-            if let Some((_, fault)) = self.profile.fault.filter(|f| f.0 == at + exit.steps && exit.steps > 0)
-            {
-                match fault {
-                    Fault::Register(r, bit) => *register(cpu, r) ^= 1 << bit,
-                    Fault::Memory(addr, bit) => {
-                        let mut byte = [0];
-                        mem.read(addr, &mut byte);
-                        mem.write(addr, &[byte[0] ^ 1 << bit]);
-                    }
-                }
-            }
-            if exit.stop != Stop::Budget {
-                return Exit { steps: done, stop: exit.stop };
-            }
-            if clock.icount + done == cut {
-                self.cut(cut);
-            }
-            if done == budget {
-                return Exit { steps: done, stop: Stop::Budget };
-            }
+/// Injects a fault into a CPU's registers or memory.
+fn inject(fault: Fault, registers: &mut [u64], mem: &mut Memory) {
+    match fault {
+        Fault::Register(r, bit) => registers[usize::from(r)] ^= 1 << bit,
+        Fault::Memory(addr, bit) => {
+            let mut byte = [0];
+            mem.read(addr, &mut byte);
+            mem.write(addr, &[byte[0] ^ 1 << bit]);
         }
     }
 }
 
-impl Engine<x86::Cpu, dyn X86Bus + '_> for Perturbed<PcEngine> {
-    fn run(
-        &mut self,
-        cpu: &mut x86::Cpu,
-        index: usize,
-        mem: &mut Memory,
-        bus: &mut (dyn X86Bus + '_),
-        clock: Clock,
-        budget: u64,
-    ) -> Exit {
-        self.pieces(cpu, index, mem, bus, clock, budget, |cpu, r| &mut cpu.regs[usize::from(r)])
-    }
+/// The engines of an architecture, on a board that has it.
+macro_rules! victim {
+    ($board:ty, $arch:ident, $bus:ident, $registers:ident, $build:path) => {
+        impl Victim for $board {
+            fn engine(choice: Choice, tlb: Size) -> Box<Self::Engine> {
+                match choice {
+                    Choice::Interp => {
+                        let mut interp = $arch::Interpreter::new();
+                        interp.tlb_size = tlb;
+                        Box::new(interp)
+                    }
+                    Choice::Jit(settings) => {
+                        let mut jit =
+                            dejavm_jit::$arch::Jit::with(dejavm_jit::$arch::Compiled::new(settings));
+                        jit.tlb_size = tlb;
+                        Box::new(jit)
+                    }
+                }
+            }
+
+            fn together(engines: Perturbed<Self>) -> Box<Self::Engine> {
+                Box::new(engines)
+            }
+
+            fn build(config: &MachineConfig, images: &Images) -> Result<Machine<Self>, BuildError> {
+                $build(config, images, EngineKind::Interp)
+            }
+        }
+
+        impl Engine<$arch::Cpu, dyn $bus + '_> for Perturbed<$board> {
+            fn run(
+                &mut self,
+                cpu: &mut $arch::Cpu,
+                index: usize,
+                mem: &mut Memory,
+                bus: &mut (dyn $bus + '_),
+                clock: Clock,
+                budget: u64,
+            ) -> Exit {
+                let mut done = 0;
+                loop {
+                    let at = clock.icount + done;
+                    let mut cut = self.next_cut(at);
+                    let fault = self.profile.fault.filter(|f| f.0 > at);
+                    if let Some((fault, _)) = fault {
+                        cut = cut.min(fault);
+                    }
+                    let piece = (budget - done).min(cut - at);
+                    let now = Clock { icount: at, ..clock };
+                    let exit = self.engines[self.current].run(cpu, index, mem, bus, now, piece);
+                    done += exit.steps;
+                    if let Some((_, fault)) = fault.filter(|f| f.0 == at + exit.steps) {
+                        inject(fault, &mut cpu.$registers, mem);
+                    }
+                    if exit.stop != Stop::Budget {
+                        return Exit { steps: done, stop: exit.stop };
+                    }
+                    if clock.icount + done == cut {
+                        self.cut(cut);
+                    }
+                    if done == budget {
+                        return Exit { steps: done, stop: Stop::Budget };
+                    }
+                }
+            }
+        }
+    };
 }
 
-impl Engine<aarch64::Cpu, dyn A64Bus + '_> for Perturbed<VirtEngine> {
-    fn run(
-        &mut self,
-        cpu: &mut aarch64::Cpu,
-        index: usize,
-        mem: &mut Memory,
-        bus: &mut (dyn A64Bus + '_),
-        clock: Clock,
-        budget: u64,
-    ) -> Exit {
-        self.pieces(cpu, index, mem, bus, clock, budget, |cpu, r| &mut cpu.x[usize::from(r)])
-    }
-}
+victim!(Pc, x86, X86Bus, regs, build::pc);
+victim!(Virt, aarch64, A64Bus, x, build::virt);

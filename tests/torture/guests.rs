@@ -2,35 +2,40 @@
 
 use super::common::Script;
 use super::compare::{Run, compare};
-use super::engines::{PcEngine, Profile};
+use super::engines::{Profile, Victim};
+use super::{a64, layout};
 use dejavm::machine::Machine;
-use dejavm::machine::build::{self, EngineKind};
+use dejavm::machine::board::Board;
 use dejavm::machine::config::{
     Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
 };
-use dejavm::machine::pc::Pc;
 use dejavm::replay::Input;
 use dejavm::replay::log::{Header, Recording, Spacing, Writer};
 use dejavm::replay::recorder::Recorder;
 use dejavm::replay::replayer::{Outcome, Replayer};
 use dejavm::replay::runner::Runner;
 use dejavm::replay::tape::Tape;
+use dejavm_interp::probe::Interest;
 use dejavm_oracle::rng::Rng;
 use std::io::Write;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A guest that is built, and how far it is run.
-pub struct Guest {
+pub struct Guest<B> {
     pub name: String,
     config: MachineConfig,
     images: Images,
     stops: Vec<u64>,
+    board: PhantomData<fn() -> B>,
 }
 
-impl Run for Guest {
-    fn machine(&self, engine: Box<PcEngine>) -> Machine<Pc> {
-        let m = build::pc(&self.config, &self.images, EngineKind::Interp).expect("a guest that boots");
+impl<B: Victim> Run for Guest<B> {
+    type Board = B;
+
+    fn machine(&self, engine: Box<B::Engine>) -> Machine<B> {
+        let m = B::build(&self.config, &self.images).expect("a guest that boots");
         Machine::new(m.state.board, m.mem, engine, m.state.shift, m.images)
     }
     fn inputs(&self) -> &[(u64, Input)] {
@@ -39,10 +44,17 @@ impl Run for Guest {
     fn stops(&self) -> &[u64] {
         &self.stops
     }
+    fn interest(&self) -> Interest {
+        if self.config.arch == Arch::Aarch64 { a64::interest() } else { layout::interest() }
+    }
+    fn wake(&self) -> Input {
+        if self.config.arch == Arch::Aarch64 { Input::PowerButton } else { Input::Nmi }
+    }
 }
 
 /// What a guest is made of.
 pub struct Parts<'a> {
+    pub machine: Kind,
     pub kernel: PathBuf,
     pub initrd: Option<PathBuf>,
     pub append: &'a str,
@@ -52,7 +64,7 @@ pub struct Parts<'a> {
     pub steps: u64,
 }
 
-impl Guest {
+impl<B: Victim> Guest<B> {
     /// A guest from files; `None`, and a word on it, where they are not built.
     pub fn load(parts: &Parts<'_>, seed: u64) -> Option<Self> {
         let (mut images, mut loaded) = (Vec::new(), Vec::new());
@@ -68,10 +80,14 @@ impl Guest {
             images.push(Image::describe(role, &file, "", &bytes));
             loaded.push(LoadedImage { role, file, args: String::new(), bytes });
         }
-        let i386 = parts.cpu == "qemu32";
+        let arch = match parts.machine {
+            Kind::Virt(_) => Arch::Aarch64,
+            _ if parts.cpu == "qemu32" => Arch::I386,
+            _ => Arch::X86_64,
+        };
         let config = MachineConfig {
-            arch: if i386 { Arch::I386 } else { Arch::X86_64 },
-            machine: Kind::Pc,
+            arch,
+            machine: parts.machine,
             cpu: parts.cpu.to_owned(),
             memory: parts.memory,
             smp: parts.cpus,
@@ -87,7 +103,7 @@ impl Guest {
         stops.push(parts.steps);
         stops.sort_unstable();
         let name = format!("{} on {} x {}", parts.kernel.display(), parts.cpus, parts.cpu);
-        Some(Self { name, config, images: Images(loaded), stops })
+        Some(Self { name, config, images: Images(loaded), stops, board: PhantomData })
     }
 
     /// Compares states and memory along the way.
@@ -118,7 +134,7 @@ impl Guest {
 
     fn record(&self, profile: &Profile, script: &Script) -> Vec<u8> {
         let spacing = Spacing { steps: 16, memory: 20, idle: None };
-        let machine = self.machine(profile.engine());
+        let machine = self.machine(profile.engine::<B>());
         let mut runner = Runner::new(machine, true, Some(spacing));
         let mut bytes = Vec::new();
         let writer =
@@ -131,14 +147,15 @@ impl Guest {
 }
 
 /// Replays a recording of a guest under perturbations: every checkpoint has to hold, to the end.
-pub fn replays(
+pub fn replays<B: Victim>(
     bytes: &[u8],
     profile: &Profile,
-    machine: impl FnOnce(Box<PcEngine>) -> Machine<Pc>,
+    machine: impl FnOnce(Box<B::Engine>) -> Machine<B>,
 ) -> Result<(), String> {
     let recording = Recording::read(bytes).map_err(|e| e.to_string())?;
     let header = &recording.header;
-    let runner = Runner::new(machine(profile.engine()), header.machine.no_reboot, Some(header.checkpoints));
+    let runner =
+        Runner::new(machine(profile.engine::<B>()), header.machine.no_reboot, Some(header.checkpoints));
     let mut replayer = Replayer::new(runner, Arc::new(Tape::new(&recording)));
     match replayer.run(None, &mut ()) {
         Outcome::End(_) => Ok(()),

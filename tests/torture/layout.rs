@@ -1,5 +1,7 @@
 //! Where everything lies in the guests, and their tables.
 
+use dejavm_interp::mem::Watch;
+use dejavm_interp::probe::{Interest, Vectors};
 use dejavm_interp::x86::Cpu;
 use dejavm_interp::x86::regs::{Activity, Segment, TableRegister, cr0, cr4, efer, right, seg};
 
@@ -315,5 +317,29 @@ pub fn start(kind: Kind, n: usize, entry: u64, cpu: &mut Cpu) {
             cpu.pdptrs = [d | 1, 0, 0, high | 1];
         }
         _ => {}
+    }
+}
+
+/// Breakpoints in the chunks and in the kernel, watched data and code, ports, device memory, events.
+pub fn interest() -> Interest {
+    let mut execute: Vec<u64> = (0..40).map(|n| CODE + n * 0x155).collect();
+    execute.extend([HANDLERS + 14 * HANDLER_STEP, ROM_AT + 0x40, 0x7fff_ffff_0000]);
+    execute.sort_unstable();
+    let watch = |addr, len, read| Watch { addr, len, read, write: true };
+    let memory = [
+        watch(DATA + 0x1ff8, 16, true),
+        watch(DATA + 0x3000, 256, false),
+        watch(CODE + 0x800, 64, false),
+        watch(STACK + STACK_LEN / 2 - 64, 32, true),
+    ];
+    Interest {
+        execute,
+        memory: memory.to_vec(),
+        changes: false,
+        interrupts: Vectors::ALL,
+        exceptions: Vectors::ALL,
+        ports: vec![(0x80, 0x80), (0x20, 0x21)],
+        mmio: vec![(LAPIC, LAPIC + 0xff)],
+        cpu: None,
     }
 }

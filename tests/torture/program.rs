@@ -3,7 +3,6 @@
 
 use super::chunks::{Maker, Slot, play_entry, pointers};
 use super::code::Code;
-use super::engines::PcEngine;
 use super::handlers::{APIC_VECTOR, PIC_VECTOR, dispatch_address, handlers, native};
 use super::instructions::Instructions;
 use super::layout::*;
@@ -183,7 +182,7 @@ impl Program {
     }
 
     /// The guest at power-on.
-    pub fn machine(&self, engine: Box<PcEngine>) -> Machine<Pc> {
+    pub fn machine(&self, engine: Box<<Pc as Board>::Engine>) -> Machine<Pc> {
         let config = PcConfig {
             model: Model::Max,
             cpus: self.cpus,

@@ -7,6 +7,7 @@
 
 use super::emit::Asm;
 use super::flags::State;
+use super::mem::Other;
 use super::regs;
 use super::vectors::Vectors;
 use super::{Mode, branch, int, ldst, simd, system};
@@ -28,6 +29,8 @@ pub struct OpInfo {
     pub rest: u64,
     /// What the code that follows counts on, see [`super::simd`].
     pub fp: u8,
+    /// It neither reads nor writes general registers but the stack pointer.
+    pub apart: bool,
 }
 
 /// What an instruction does to the flags, and whether it may leave the block.
@@ -131,6 +134,8 @@ pub struct Compiler<'a> {
     /// Where MXCSR has to be loaded, or a branch's target compared again: label, where to go on, and where if it cannot
     /// be; the code that does it.
     pub loads: Vec<(DynamicLabel, DynamicLabel, DynamicLabel, usize)>,
+    /// Operands in other pages than expected.
+    pub others: Vec<Other>,
     /// SP is known to be a multiple of 16, or its alignment not to matter.
     pub sp_aligned: bool,
     /// A guest register that the current instruction makes a constant.
@@ -188,6 +193,7 @@ pub fn compile(
         pending: Vec::new(),
         constants: Vec::new(),
         loads: Vec::new(),
+        others: Vec::new(),
         sp_aligned: false,
         known: None,
         last_known: None,
@@ -296,7 +302,8 @@ impl Compiler<'_> {
     }
 
     fn info(&mut self, s: &Step, rest: u64) -> u32 {
-        self.infos.push(OpInfo { op: s.op, pc: s.pc, rest, fp: self.fp });
+        let apart = system::is_apart(&s.op);
+        self.infos.push(OpInfo { op: s.op, pc: s.pc, rest, fp: self.fp, apart });
         self.first_info + self.infos.len() as u32 - 1
     }
 
@@ -340,6 +347,9 @@ impl Compiler<'_> {
             dynasm!(self.asm ; .arch x64 ; =>label);
             self.call(function);
             dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
+        }
+        for other in std::mem::take(&mut self.others) {
+            self.find_other(&other);
         }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);

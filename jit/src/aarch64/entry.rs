@@ -8,7 +8,7 @@
 
 use super::block::{OpInfo, Shared, exit};
 use super::emit::{Asm, Rm, load, store};
-use super::regs::{self, BIAS, Ctx, PINNED, SP, host, slot};
+use super::regs::{self, BIAS, Ctx, NO_RECENT, PINNED, SLOTS, SP, host, slot};
 use super::{ALIGN, MODES, Mode, flags, mode, simd};
 use crate::code::CodeMemory;
 use crate::links::{self, Targets};
@@ -59,7 +59,12 @@ const HOST_MXCSR: u32 = 0x1f80;
 
 /// The context out of the CPU.
 fn fill(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
-    ctx.regs[..32].copy_from_slice(&ex.cpu.x);
+    ctx.regs[..31].copy_from_slice(&ex.cpu.x[..31]);
+    fill_others(ctx, ex, mode);
+}
+
+/// All but the general registers.
+fn fill_others(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
     ctx.regs[usize::from(SP)] = ex.cpu.sp();
     ctx.flags = flags::save(ex.cpu.nzcv);
     ctx.tlb = ex.tlb.space() as u64;
@@ -72,6 +77,14 @@ fn fill(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
         let space = if ex.tlb.space() == none { None } else { ex.tlb.find(&mmu::key(ex.cpu, true)) };
         ctx.user_tlb = ex.tlb.space_at(space) as u64;
     }
+    let level = usize::from(mode.el);
+    if let Some(found_for) = ctx.recent_for.get_mut(level) {
+        let now = (ctx.stamp, ex.tlb.write_drops(), ctx.memory);
+        if *found_for != now {
+            *found_for = now;
+            ctx.recent[level] = [[NO_RECENT; SLOTS]; 2];
+        }
+    }
     ctx.mode = super::index(mode) as u8;
     ctx.jumps = ctx.targets[super::index(mode)];
     ctx.fp = simd::usable(ex);
@@ -81,6 +94,11 @@ fn fill(ctx: &mut Ctx, ex: &Exec<'_>, mode: Mode) {
 /// The CPU out of the context.
 fn spill(ctx: &mut Ctx, ex: &mut Exec<'_>) {
     ex.cpu.x[..31].copy_from_slice(&ctx.regs[..31]);
+    spill_others(ctx, ex);
+}
+
+/// All but the general registers.
+fn spill_others(ctx: &mut Ctx, ex: &mut Exec<'_>) {
     ex.cpu.set_sp(ctx.regs[usize::from(SP)]);
     ex.cpu.nzcv = flags::restore(ctx.flags);
     ex.cpu.fpsr |= simd::flags(ctx.mxcsr);
@@ -99,7 +117,10 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         (ctx, ex, info)
     };
     ctx.handed += 1;
-    spill(ctx, ex);
+    spill_others(ctx, ex);
+    if !info.apart {
+        ex.cpu.x[..31].copy_from_slice(&ctx.regs[..31]);
+    }
     ex.cpu.pc = info.pc;
     ex.left = ctx.budget + info.rest;
     if ex.probes.active() {
@@ -112,19 +133,39 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     if !ex.attention && stays(ctx, ex, info, result) {
         ex.left -= info.rest;
         let mode = super::by_index(ctx.mode.into());
-        fill(ctx, ex, mode);
+        back(ctx, ex, info, mode);
         return 0;
     }
+    // A fault's handler is entered here, as the driver would do it: that is the step.
+    let result = match result {
+        Err(Trap::Exception { class, iss, far }) if !ex.probes.active() => {
+            ex.raise(class, iss, far, info.pc);
+            Ok(Flow::Entered)
+        }
+        other => other,
+    };
     if let Ok(flow) = result {
         ex.left -= 1;
         if let Some(mode) = goes_on(ex, flow) {
-            fill(ctx, ex, mode);
+            back(ctx, ex, info, mode);
             ctx.pc = ex.cpu.pc;
             return exit::JUMP;
         }
     }
+    if info.apart {
+        ex.cpu.x[..31].copy_from_slice(&ctx.regs[..31]);
+    }
     ctx.result = Some(result.map_err(|trap| (trap, Some(info.op))));
     exit::RAN
+}
+
+/// The context out of the CPU, after an instruction of the interpreter.
+fn back(ctx: &mut Ctx, ex: &Exec<'_>, info: &OpInfo, mode: Mode) {
+    if info.apart {
+        fill_others(ctx, ex, mode);
+    } else {
+        fill(ctx, ex, mode);
+    }
 }
 
 /// True when compiled code may go on behind the instruction.

@@ -185,21 +185,19 @@ impl Compiler<'_> {
         let op = &s.op;
         match kind {
             Form::Binary(code, tiny, negate) => {
-                self.scalar(0, op.rn, size);
-                let m = self.vector(op.rm);
-                self.sse(prefix(size), code, 0, m);
-                self.check(size, tiny);
+                let to =
+                    self.three_operands(code, size, op.rn, op.rm, if negate { None } else { Some(op.rd) });
+                self.check(to, size, tiny);
                 if negate {
                     self.mask(0x57, size, i64::MIN);
                 }
-                self.set_vector(op.rd, size, 0);
+                self.settle(op.rd, size, to);
             }
             Form::Max(max) => self.extreme(op, size, max),
             Form::Sqrt => {
-                self.scalar(0, op.rn, size);
-                self.sse(prefix(size), 0x51, 0, 0);
-                self.check(size, false);
-                self.set_vector(op.rd, size, 0);
+                let to = self.three_operands(0x51, size, op.rn, op.rn, Some(op.rd));
+                self.check(to, size, false);
+                self.settle(op.rd, size, to);
             }
             Form::Convert => {
                 // The operand's size is the instruction's type, the result's the opcode's.
@@ -208,7 +206,7 @@ impl Compiler<'_> {
                 self.scalar(1, op.rn, size);
                 dynasm!(self.asm ; .arch x64 ; xorps xmm0, xmm0);
                 self.sse(prefix(size), 0x5a, 0, 1);
-                self.check(to, to == 4);
+                self.check(0, to, to == 4);
                 self.set_vector(op.rd, to, 0);
             }
             Form::Round(mode) => {
@@ -218,7 +216,7 @@ impl Compiler<'_> {
                 } else {
                     dynasm!(self.asm ; .arch x64 ; roundsd xmm0, xmm0, mode as i8);
                 }
-                self.check(size, false);
+                self.check(0, size, false);
                 self.set_vector(op.rd, size, 0);
             }
             Form::Compare { zero } => {
@@ -264,22 +262,46 @@ impl Compiler<'_> {
         self.sse(0, code, 0, 1);
     }
 
-    /// Hands the instruction over when XMM0 is no number or, for operations that round `tiny` results, the
-    /// smallest normal one. Clobbers RAX and EFLAGS.
-    fn check(&mut self, size: u8, tiny: bool) {
+    /// A scalar operation on two guest registers. Returns the host register with the result, which is the home of `rd`
+    /// where that may have it before the result is known to be good, else XMM0: [`Compiler::settle`] must follow.
+    fn three_operands(&mut self, code: u8, size: u8, rn: u8, rm: u8, rd: Option<u8>) -> u8 {
+        let (n, m) = (self.vector(rn), self.vector(rm));
+        if !self.zero_above(rn, size) || !std::is_x86_feature_detected!("avx") {
+            self.scalar(0, rn, size);
+            self.sse(prefix(size), code, 0, m);
+            return 0;
+        }
+        let to = rd.and_then(|rd| self.early_vector(rd, size)).unwrap_or(0);
+        // VEX.LIG.0F, F3 or F2: what is above comes from the first operand.
+        let (r, b) = (if to < 8 { 0x80 } else { 0 }, if m < 8 { 0x20 } else { 0 });
+        let pp = if size == 4 { 2 } else { 3 };
+        self.asm.extend(&[0xc4, r | 0x40 | b | 1, (!n & 15) << 3 | pp, code, 0xc0 | (to & 7) << 3 | m & 7]);
+        to
+    }
+
+    /// The guest register becomes a result that is good.
+    fn settle(&mut self, rd: u8, size: u8, from: u8) {
+        if from == 0 {
+            self.set_vector(rd, size, 0);
+        }
+    }
+
+    /// Hands the instruction over when XMM register `x` is no number or, for operations that round `tiny` results,
+    /// the smallest normal one. Clobbers RAX and EFLAGS.
+    fn check(&mut self, x: u8, size: u8, tiny: bool) {
         let slow = self.slow();
         self.flags.host = false;
         if size == 4 {
-            dynasm!(self.asm ; .arch x64 ; ucomiss xmm0, xmm0 ; jp =>slow);
+            dynasm!(self.asm ; .arch x64 ; ucomiss Rx(x), Rx(x) ; jp =>slow);
             if tiny {
-                dynasm!(self.asm ; .arch x64 ; movd eax, xmm0 ; add eax, eax ; cmp eax, 0x0100_0000 ; je =>slow);
+                dynasm!(self.asm ; .arch x64 ; movd eax, Rx(x) ; add eax, eax ; cmp eax, 0x0100_0000 ; je =>slow);
             }
         } else {
-            dynasm!(self.asm ; .arch x64 ; ucomisd xmm0, xmm0 ; jp =>slow);
+            dynasm!(self.asm ; .arch x64 ; ucomisd Rx(x), Rx(x) ; jp =>slow);
             if tiny {
                 dynasm!(self.asm
                     ; .arch x64
-                    ; movq rax, xmm0
+                    ; movq rax, Rx(x)
                     ; add rax, rax
                     ; cmp rax, [rbp + regs::SMALLEST_DOUBLES]
                     ; je =>slow
@@ -381,7 +403,11 @@ impl Compiler<'_> {
     /// FMADD, FMSUB, FNMADD, FNMSUB.
     fn fused(&mut self, op: &Op, size: u8) {
         let (n, m) = (self.vector(op.rn), self.vector(op.rm));
-        self.scalar(0, op.ra, size);
+        self.vector(op.ra);
+        // In its place at once, if no operand is there.
+        let apart = op.rd != op.rn && op.rd != op.rm;
+        let to = if apart && op.rd != op.ra { self.early_vector(op.rd, size).unwrap_or(0) } else { 0 };
+        self.scalar(to, op.ra, size);
         // VFMADD231, VFNMADD231, VFNMSUB231, VFMSUB231 of scalars.
         let code = match (op.bits(21, 21), op.bits(15, 15)) {
             (0, 0) => 0xb9,
@@ -389,17 +415,23 @@ impl Compiler<'_> {
             (_, 0) => 0xbf,
             _ => 0xbb,
         };
-        self.fma(code, size == 8, n, m);
-        self.check(size, true);
-        self.set_vector(op.rd, size, 0);
+        self.fma(code, size == 8, to, n, m);
+        self.check(to, size, true);
+        self.settle(op.rd, size, to);
     }
 
-    /// A fused multiplication and addition to XMM0, of doubles or singles.
-    pub fn fma(&mut self, code: u8, double: bool, n: u8, m: u8) {
-        let b = if m >= 8 { 0 } else { 0x20 };
+    /// A fused multiplication and addition to an XMM register, of doubles or singles.
+    pub fn fma(&mut self, code: u8, double: bool, to: u8, n: u8, m: u8) {
+        let (r, b) = (if to < 8 { 0x80 } else { 0 }, if m < 8 { 0x20 } else { 0 });
         let w = if double { 0x80 } else { 0 };
         // VEX.128.66.0F38
-        self.asm.extend(&[0xc4, 0xc2 | b, w | (!n & 15) << 3 | 1, code, 0xc0 | m & 7]);
+        self.asm.extend(&[
+            0xc4,
+            r | 0x40 | b | 2,
+            w | (!n & 15) << 3 | 1,
+            code,
+            0xc0 | (to & 7) << 3 | m & 7,
+        ]);
     }
 
     /// Makes MXCSR the guest's, or hands the instruction over when FPCR is not as usual.

@@ -293,7 +293,7 @@ impl Compiler<'_> {
                 self.scalar(0, op.rd, size);
                 self.scalar(1, op.rn, size);
                 let m = self.vector(op.rm);
-                self.fma(if subtract { 0xbc } else { 0xb8 }, op.bits(22, 22) != 0, 1, m);
+                self.fma(if subtract { 0xbc } else { 0xb8 }, op.bits(22, 22) != 0, 0, 1, m);
                 self.check_lanes(op, true);
                 self.finish(op.rd, size);
             }

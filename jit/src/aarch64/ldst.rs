@@ -3,6 +3,7 @@
 
 use super::block::{Compiler, Plan, Step};
 use super::emit::{Rm, extend, get, load, load_imm, put, sized, source, store, wide};
+use super::mem::LITERAL;
 use super::regs::host::{RAX, RCX, RDX};
 use super::regs::{self, SP, ZERO};
 use dejavm_interp::aarch64::op::Op;
@@ -171,7 +172,7 @@ impl Compiler<'_> {
         self.address(rn, 0);
         let total = match multiple(op) {
             Some(n) => {
-                self.translate(n * whole, element, access);
+                self.translate_by(regs::TLB, n * whole, element, access);
                 for i in 0..n {
                     let (at, register) = (i32::from(i * whole), op.rd.wrapping_add(i) & 31);
                     if load {
@@ -183,7 +184,7 @@ impl Compiler<'_> {
                 n * whole
             }
             None => {
-                self.translate(element, element, access);
+                self.translate(rn, element, element, access);
                 self.load_vector(0, element, op.rd);
                 self.replicate(op.rd, element, whole);
                 element
@@ -203,7 +204,7 @@ impl Compiler<'_> {
     fn literal(&mut self, op: &Op) {
         if op.bits(26, 26) != 0 {
             let size = 4 << op.bits(31, 30);
-            self.translate(size, size, Access::Read);
+            self.translate(LITERAL, size, size, Access::Read);
             self.load_vector(0, size, op.rd);
             return;
         }
@@ -212,7 +213,7 @@ impl Compiler<'_> {
             1 => (8, 1),
             _ => (4, 2),
         };
-        self.translate(size, size, Access::Read);
+        self.translate(LITERAL, size, size, Access::Read);
         self.load_from(0, size, opc, op.rd);
     }
 
@@ -234,7 +235,7 @@ impl Compiler<'_> {
         if vector {
             let size = vector_size(op);
             let access = if opc & 1 != 0 { Access::Read } else { Access::Write };
-            self.translate(size, size, access);
+            self.translate(rn, size, size, access);
             if opc & 1 != 0 {
                 self.load_vector(0, size, op.rd);
             } else {
@@ -245,7 +246,11 @@ impl Compiler<'_> {
             let access = if opc == 0 { Access::Write } else { Access::Read };
             // LDTR and STTR have EL0's rights at EL1.
             let unprivileged = self.el == 1 && op.bits(24, 24) == 0 && !register && op.bits(11, 10) == 2;
-            self.translate_by(if unprivileged { regs::USER_TLB } else { regs::TLB }, size, size, access);
+            if unprivileged {
+                self.translate_by(regs::USER_TLB, size, size, access);
+            } else {
+                self.translate(rn, size, size, access);
+            }
             if opc == 0 {
                 self.store_to(0, size, op.rd);
             } else {
@@ -268,7 +273,13 @@ impl Compiler<'_> {
             _ => 4,
         };
         self.address(rn, if post { 0 } else { op.imm });
-        self.translate(2 * size, size, if load { Access::Read } else { Access::Write });
+        let access = if load { Access::Read } else { Access::Write };
+        if size == 4 || size == 8 && rn == SP && (post || op.imm & 15 == 0) {
+            self.translate(rn, 2 * size, size, access);
+        } else {
+            // Often not aligned to the size of both.
+            self.translate_by(regs::TLB, 2 * size, size, access);
+        }
         for (disp, guest) in [(0, op.rd), (i32::from(size), op.ra)] {
             match (vector, load) {
                 (true, true) => self.load_vector(disp, size, guest),
@@ -288,10 +299,10 @@ impl Compiler<'_> {
         self.address(xsp(op.rn), 0);
         self.must_align(size);
         if op.bits(22, 22) != 0 {
-            self.translate(size, 1, Access::Read);
+            self.translate(xsp(op.rn), size, 1, Access::Read);
             self.load_from(0, size, 1, op.rd);
         } else {
-            self.translate(size, 1, Access::Write);
+            self.translate(xsp(op.rn), size, 1, Access::Write);
             self.store_to(0, size, op.rd);
         }
     }
@@ -301,7 +312,7 @@ impl Compiler<'_> {
         let size = 1 << op.bits(31, 30);
         self.address(xsp(op.rn), 0);
         self.must_align(size);
-        self.translate(size, 1, Access::Read);
+        self.translate(xsp(op.rn), size, 1, Access::Read);
         extend(self.asm, false, 4, size, RAX, Rm::Mem(RDX, 0));
         self.cpu();
         dynasm!(self.asm
@@ -320,7 +331,7 @@ impl Compiler<'_> {
         let size = 1 << op.bits(31, 30);
         self.address(xsp(op.rn), 0);
         self.must_align(size);
-        self.translate(size, 1, Access::Write);
+        self.translate(xsp(op.rn), size, 1, Access::Write);
         self.cpu();
         let (fail, end) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
         dynasm!(self.asm
@@ -355,7 +366,7 @@ impl Compiler<'_> {
         let size = 1 << op.bits(31, 30);
         self.address(xsp(op.rn), 0);
         self.must_align(size);
-        self.translate(size, 1, Access::Write);
+        self.translate(xsp(op.rn), size, 1, Access::Write);
         get(self.asm, size, RAX, op.rm);
         get(self.asm, 8, RCX, op.rd);
         // CMPXCHG leaves what was there in RAX, unless it is that already.
@@ -371,7 +382,7 @@ impl Compiler<'_> {
         let size = 1 << op.bits(31, 30);
         self.address(xsp(op.rn), 0);
         self.must_align(size);
-        self.translate(size, 1, Access::Write);
+        self.translate(xsp(op.rn), size, 1, Access::Write);
         let at = Rm::Mem(RDX, 0);
         load(self.asm, size, RAX, at);
         get(self.asm, size, RCX, op.rm);

@@ -1,15 +1,40 @@
 //! Memory operands: the address, and the software TLB's hit path. A miss hands the whole
 //! instruction to the interpreter, before it has changed anything.
+//!
+//! An aligned operand is first looked for in the page that the last one with the same base register lay in
+//! ([`Recent`]): that costs half the instructions, and its loads do not wait for the address. What is kept there
+//! holds while the TLB drops nothing of the space, see `fill` in [`super::entry`].
 
 use super::block::Compiler;
 use super::emit::{Rm, extend, get, lea, load, load_imm, put, sized, source, store, target, wide};
 use super::regs;
 use super::regs::host::{RAX, RCX, RDX};
-use super::regs::{SP, ZERO};
+use super::regs::{Recent, SP, ZERO};
 use crate::hit::{ENTRY, OFFSET, TAG, table};
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, WAYS};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
+use std::mem::{offset_of, size_of};
+
+const PAGE: i32 = offset_of!(Recent, page) as i32;
+const DELTA: i32 = offset_of!(Recent, delta) as i32;
+
+/// What stands for a base register where the address is a constant.
+pub const LITERAL: u8 = ZERO;
+
+/// An operand whose page is not the one that the base register pointed to last.
+pub struct Other {
+    /// The code that finds it.
+    pub label: DynamicLabel,
+    /// Where that goes on with RDX.
+    pub back: DynamicLabel,
+    size: u8,
+    access: Access,
+    /// Where what it finds is kept.
+    slot: i32,
+    /// Where it goes when the TLB does not have it.
+    slow: DynamicLabel,
+}
 
 impl Compiler<'_> {
     /// Hands the instruction over when the base register is a misaligned SP: whether that faults is the
@@ -37,19 +62,66 @@ impl Compiler<'_> {
         }
     }
 
-    /// RDX = where the `size` bytes at address RAX lie in the host. Accesses of which each part has `align`
-    /// bytes must be aligned where the guest asked for it. Clobbers RCX and EFLAGS; RAX stays.
-    pub fn translate(&mut self, size: u8, align: u8, access: Access) {
-        self.translate_by(regs::TLB, size, align, access);
+    /// RDX = where the `size` bytes at address RAX lie in the host, which was counted from register `base`. Accesses of
+    /// which each part has `align` bytes must be aligned where the guest asked for it. Clobbers RAX, RCX and EFLAGS.
+    pub fn translate(&mut self, base: u8, size: u8, align: u8, access: Access) {
+        if self.el > 1 || !size.is_power_of_two() || size > 16 {
+            return self.translate_by(regs::TLB, size, align, access);
+        }
+        self.check_alignment(align);
+        let slow = self.slow();
+        let (label, back) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        let number = (usize::from(self.el) * 2 + access as usize) * regs::SLOTS + usize::from(base);
+        let slot = regs::RECENT + (number * size_of::<Recent>()) as i32;
+        // Aligned to its size it does not cross a page.
+        let bits = -(PAGE_SIZE as i32) | i32::from(size - 1);
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rcx, rax
+            ; and rcx, bits
+            ; cmp rcx, [rbp + slot + PAGE]
+            ; jne =>label
+            ; mov rdx, [rbp + slot + DELTA]
+            ; add rdx, rax
+            ; =>back
+        );
+        self.others.push(Other { label, back, size, access, slot, slow });
     }
 
-    /// The same by the space of the TLB whose address lies at `tlb` in the context.
+    /// Emits what finds an operand by the TLB, and keeps its page.
+    pub fn find_other(&mut self, o: &Other) {
+        dynasm!(self.asm ; .arch x64 ; =>o.label);
+        self.probe(regs::TLB, o.size, o.access, o.slow);
+        let table = table(o.access);
+        dynasm!(self.asm
+            ; .arch x64
+            ; mov rax, [rcx + table + TAG]
+            ; mov [rbp + o.slot + PAGE], rax
+            ; neg rax
+            ; add rax, [rcx + table + OFFSET]
+            ; add rax, [rbp + regs::MEMORY]
+            ; mov [rbp + o.slot + DELTA], rax
+            ; jmp =>o.back
+        );
+    }
+
+    /// The same by the space of the TLB whose address lies at `tlb` in the context, and without looking at the base.
     pub fn translate_by(&mut self, tlb: i32, size: u8, align: u8, access: Access) {
-        self.flags.host = false;
+        self.check_alignment(align);
         let slow = self.slow();
+        self.probe(tlb, size, access, slow);
+    }
+
+    /// Hands the instruction over when the address RAX is misaligned and the guest asked for that to be a fault.
+    fn check_alignment(&mut self, align: u8) {
+        self.flags.host = false;
         if self.strict && align > 1 {
+            let slow = self.slow();
             dynasm!(self.asm ; .arch x64 ; test al, align as i8 - 1 ; jnz =>slow);
         }
+    }
+
+    fn probe(&mut self, tlb: i32, size: u8, access: Access, miss: DynamicLabel) {
         let table = table(access);
         dynasm!(self.asm
             ; .arch x64
@@ -60,7 +132,7 @@ impl Compiler<'_> {
             ; mov rdx, rax
             ; sub rdx, [rcx + table + TAG]
             ; cmp rdx, PAGE_SIZE as i32 - i32::from(size)
-            ; ja =>slow
+            ; ja =>miss
             ; add rdx, [rcx + table + OFFSET]
             ; add rdx, [rbp + regs::MEMORY]
         );

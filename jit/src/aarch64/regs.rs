@@ -35,6 +35,22 @@ pub fn pinned(guest: u8) -> Option<u8> {
     PINNED.iter().find(|p| p.0 == guest).map(|p| p.1)
 }
 
+/// A translation, ready for use.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Recent {
+    /// Address of the page in the guest.
+    pub page: u64,
+    /// What to add to an address in it.
+    pub delta: u64,
+}
+
+/// Translations by level (EL0, EL1), access (reading, writing) and base register.
+pub type Recents = [[[Recent; SLOTS]; 2]; 2];
+
+/// No translation: compiled code compares with the page and the lowest four bits of an address, no others.
+pub const NO_RECENT: Recent = Recent { page: 0x800, delta: 0 };
+
 /// What compiled code works on besides registers. RBP points [`BIAS`] bytes into it.
 #[repr(C, align(16))]
 pub struct Ctx {
@@ -80,6 +96,11 @@ pub struct Ctx {
     pub fp: u8,
     /// The mode that the code is compiled for.
     pub mode: u8,
+    /// The pages that base registers pointed to last.
+    pub recent: Recents,
+    /// What those of each level were found through: the space's stamp, the TLB's dropped permissions, and where memory
+    /// lies.
+    pub recent_for: [(u64, u64, u64); 2],
     /// Set by `run_op` when it ends the stay in compiled code.
     pub result: Option<Ran<A64>>,
     /// Instructions that compiled code handed to the interpreter.
@@ -98,6 +119,8 @@ impl Default for Ctx {
             stamp: 0,
             user_tlb: 0,
             user_for: (0, 0),
+            recent: [[[NO_RECENT; SLOTS]; 2]; 2],
+            recent_for: [(0, 0, 0); 2],
             budget: 0,
             run_op: 0,
             pc: 0,
@@ -134,6 +157,7 @@ field! {
     JUMPS: jumps,
     STAMP: stamp,
     USER_TLB: user_tlb,
+    RECENT: recent,
     BUDGET: budget,
     RUN_OP: run_op,
     PC: pc,

@@ -41,7 +41,7 @@ fn place(r: u16, el: u8, write: bool) -> Option<i32> {
         reg::ELR_EL1 => at!(elr, 1),
         reg::ESR_EL1 if !write => at!(esr, 1),
         reg::FAR_EL1 => at!(far, 1),
-        reg::SPSR_EL1 if !write => at!(spsr, 1),
+        reg::SPSR_EL1 => at!(spsr, 1),
         reg::TTBR0_EL1 if !write => at!(ttbr0, 1),
         reg::TTBR1_EL1 if !write => at!(ttbr1, 0),
         reg::SCTLR_EL1 if !write => at!(sctlr, 1),
@@ -63,6 +63,11 @@ const ZVA: u16 = dejavm_interp::aarch64::sysreg::encoding(1, 3, 7, 4, 1);
 
 /// MDSCR_EL1.SS and MDE: without them PSTATE.D masks nothing.
 const DEBUGS: i32 = 0x8001;
+
+/// SVC and ERET.
+pub fn is_apart(op: &Op) -> bool {
+    op.word & 0xffe0_001f == 0xd400_0001 || op.word == 0xd69f_03e0
+}
 
 /// How an instruction is compiled, or `None`. The word is allocated.
 pub fn plan(op: &Op, mode: Mode) -> Option<Plan> {
@@ -217,8 +222,9 @@ impl Compiler<'_> {
             _ => {
                 let Some(at) = place(r, self.el, true) else { return };
                 self.cpu();
-                let v = if op.rd == ZERO {
-                    load_imm(self.asm, RAX, 0);
+                let v = if op.rd == ZERO || r == reg::SPSR_EL1 {
+                    // Of SPSR_EL1 only the lower half exists.
+                    get(self.asm, 4, RAX, op.rd);
                     RAX
                 } else {
                     source(self.asm, 8, op.rd, RAX)
@@ -242,7 +248,7 @@ impl Compiler<'_> {
             rm => super::emit::load(self.asm, 8, RAX, rm),
         }
         dynasm!(self.asm ; .arch x64 ; and rax, -64);
-        self.translate(64, 1, Access::Write);
+        self.translate_by(regs::TLB, 64, 1, Access::Write);
         dynasm!(self.asm ; .arch x64 ; xor eax, eax);
         for i in 0..8 {
             dynasm!(self.asm ; .arch x64 ; mov [rdx + 8 * i], rax);

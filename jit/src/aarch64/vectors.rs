@@ -144,6 +144,18 @@ impl Compiler<'_> {
         xmm
     }
 
+    /// As [`Compiler::new_vector`], before it is known whether the instruction is handed over: only where the guest
+    /// register's old value is in the CPU too. After the operands.
+    pub fn early_vector(&mut self, guest: u8, size: u8) -> Option<u8> {
+        let dirty = self.vectors.find(guest).and_then(|i| self.vectors.slots[i]).is_some_and(|s| s.dirty);
+        (!dirty).then(|| self.new_vector(guest, size))
+    }
+
+    /// True when a held register is known to be zero beyond `size` bytes.
+    pub fn zero_above(&self, guest: u8, size: u8) -> bool {
+        self.vectors.find(guest).and_then(|i| self.vectors.slots[i]).is_some_and(|s| s.size <= size)
+    }
+
     /// The guest register becomes a scratch register's value. Nothing that may leave the block follows.
     pub fn set_vector(&mut self, guest: u8, size: u8, from: u8) {
         let xmm = self.new_vector(guest, size);

@@ -4,4 +4,5 @@
 
 mod aarch64;
 mod harness;
+mod words;
 mod x86;
