@@ -15,8 +15,8 @@
 # its package lists change, and no root rights are needed. Results, none of
 # them committed, are in guests/build/{amd64,i386,arm64,armhf}/:
 #
-#   vmlinuz, initrd.img, config, NOTE; on x86 also vmlinux (the ELF file from
-#   inside vmlinuz, with symbols) and System.map, which symbols.py makes
+#   vmlinuz, initrd.img, config, NOTE; but for armhf also vmlinux (the ELF file
+#   from inside vmlinuz, with symbols) and System.map, which symbols.py makes
 #
 # The initramfs is the same bytes whenever the packages are the same bytes.
 set -euo pipefail
@@ -157,7 +157,7 @@ linux_guest() {
     # Debian's System.map is a stub that names the package with the real one.
     rm -f "$out/System.map" "$out/vmlinux"
     case $arch in
-        amd64 | i386) python3 "$here/symbols.py" "$out/vmlinuz" --elf "$out/vmlinux" --map "$out/System.map" ;;
+        amd64 | i386 | arm64) python3 "$here/symbols.py" "$out/vmlinuz" --elf "$out/vmlinux" --map "$out/System.map" ;;
     esac
     {
         echo "kernel:  $(basename "$kdeb")"

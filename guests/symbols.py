@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Takes a Linux kernel's symbols out of its bzImage.
+"""Takes a Linux kernel's symbols out of its bzImage, or arm64's out of its Image.
 
     guests/symbols.py vmlinuz --elf vmlinux --map System.map
 
 A distribution's kernel is stripped, and its System.map may be a stub, but the
 names for /proc/kallsyms are in it. `vmlinux` is the ELF file from inside the
-bzImage with these as its symbol table, for `gdb vmlinux`; the map has the form
-of System.map. The addresses are those of a kernel booted with `nokaslr`.
+bzImage, or one made around the Image, with these as its symbol table, for
+`gdb vmlinux`; the map has the form of System.map. The addresses are those of a
+kernel booted with `nokaslr`.
 
 The names are in compressed form, as scripts/kallsyms.c of the kernel writes
 them: tables that follow each other in the order of Linux 4.20 to 6.1 (offsets,
@@ -24,19 +25,30 @@ import sys
 PACKED = [(b"\xfd7zXZ\0", lzma.decompress), (b"\x1f\x8b", gzip.decompress),
           (b"\x5d\0\0", lzma.decompress), (b"BZh", bz2.decompress)]
 DIGITS = b"".join(b"%d\0" % n for n in range(10))
-SHT_SYMTAB, SHT_STRTAB, SHN_ABS = 2, 3, 0xFFF1
+SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_NOBITS, SHN_ABS = 1, 2, 3, 8, 0xFFF1
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
+EM_AARCH64, R_AARCH64_RELATIVE = 183, 1027
+# Of an ELF file of 64 bits: its header, a segment's, a section's.
+EHDR, PHDR, SHDR = "<16sHHIQQQIHHHHHH", "<IIQQQQQQ", "<IIQQQQIIQQ"
 
 
 class Bad(Exception):
     """The file is not what this script can read."""
 
 
+def is_image(kernel):
+    """True for an Image (Documentation/arm64/booting.rst)."""
+    return kernel[0x38:0x3C] == b"ARM\x64"
+
+
 def unpack(image):
-    """The ELF file inside a bzImage (Documentation/arch/x86/boot.rst), or the file itself if it is one."""
-    if image[:4] == b"\x7fELF":
+    """The ELF file inside a bzImage (Documentation/arch/x86/boot.rst), or the file itself if it is one or an Image."""
+    if image[:4] == b"\x7fELF" or is_image(image):
         return image
+    if image[:2] == b"\x1f\x8b":
+        return unpack(gzip.decompress(image))
     if image[0x202:0x206] != b"HdrS":
-        raise Bad("neither a bzImage nor an ELF file")
+        raise Bad("neither a bzImage nor an Image nor an ELF file")
     setup = (image[0x1F1] or 4) + 1
     offset, length = struct.unpack_from("<II", image, 0x248)
     # The last four bytes are the size of what was packed.
@@ -105,9 +117,29 @@ def lengths(elf, start, count, marks):
     return names
 
 
+def relocated(image, at):
+    """Where an Image runs, and the word at an offset, the address of the first function, as it is there: until the
+    kernel relocates itself it is zero."""
+    kind = struct.pack("<Q", R_AARCH64_RELATIVE)
+    fits = set()
+    found = image.find(kind)
+    while found >= 0:
+        if found % 8 == 0:
+            place, _, value = struct.unpack_from("<QQQ", image, found - 8)
+            # Kernels are built for a multiple of 2 MiB in the upper half, and begin with code.
+            start = place - at
+            if place >> 48 == 0xFFFF and start % 0x200000 == 0 and start <= value < start + 0x200000:
+                fits.add((start, value))
+        found = image.find(kind, found + 1)
+    if len(fits) != 1:
+        raise Bad("the Image does not tell where it runs")
+    return fits.pop()
+
+
 def kallsyms(elf):
-    """All symbols: (address, letter, name), by address."""
-    wide = elf[4] == 2
+    """All symbols: (address, letter, name), by address; and where an Image runs."""
+    arm = is_image(elf)
+    wide = arm or elf[4] == 2
     word = 8 if wide else 4
     table, start = tokens(elf)
     marks, end = markers(elf, start)
@@ -120,25 +152,51 @@ def kallsyms(elf):
     else:
         raise Bad("the kallsyms names are not where Linux 6.1 has them")
     base_at = place - 2 * word
-    base, = struct.unpack_from("<Q" if wide else "<I", elf, base_at)
+    runs = None
+    if arm:
+        runs, base = relocated(elf, base_at)
+    else:
+        base, = struct.unpack_from("<Q" if wide else "<I", elf, base_at)
     # On x86-64 an offset that is not negative is an address of a variable of each CPU.
-    offsets = struct.unpack_from(f"<{count}{'i' if wide else 'I'}", elf, base_at - align(4 * count, word))
+    percpu = wide and not arm
+    offsets = struct.unpack_from(f"<{count}{'i' if percpu else 'I'}", elf, base_at - align(4 * count, word))
     out = []
     for (at, size), offset in zip(names, offsets):
         text = b"".join(table[b] for b in elf[at:at + size]).decode()
-        address = base + offset if not wide else offset if offset >= 0 else base - 1 - offset
+        address = base + offset if not percpu else offset if offset >= 0 else base - 1 - offset
         out.append((address, text[0], text[1:]))
     # Stable, as the kernel lists them.
     out.sort(key=lambda s: s[0])
     if not any(name == "_stext" for _, _, name in out):
         raise Bad("the kallsyms names make no sense")
-    return out
+    return out, runs
+
+
+def around(image, start):
+    """An ELF file with an Image in it, that runs from `start` on."""
+    size = max(struct.unpack_from("<Q", image, 16)[0], len(image))
+    names = b"\0.text\0.bss\0.shstrtab\0"
+    # Offset and address of a segment agree in the lowest bits.
+    at = 0x10000
+    behind = at + len(image)
+    table = align(behind + len(names), 8)
+    out = bytearray(struct.pack(EHDR, b"\x7fELF\2\1\1", 2, EM_AARCH64, 1, start, 64, table, 0, 64, 56, 1, 64, 4, 3))
+    out += struct.pack(PHDR, 1, 7, at, start, start, len(image), size, at)
+    out += bytes(at - len(out)) + image + names
+    out += bytes(table - len(out))
+    # Which part of it is code only the symbols tell.
+    flags = SHF_ALLOC | SHF_WRITE
+    for row in [(0,) * 10, (1, SHT_PROGBITS, flags | SHF_EXECINSTR, start, at, len(image), 0, 0, 8, 0),
+                (7, SHT_NOBITS, flags, start + len(image), behind, size - len(image), 0, 0, 8, 0),
+                (12, SHT_STRTAB, 0, 0, behind, len(names), 0, 0, 1, 0)]:
+        out += struct.pack(SHDR, *row)
+    return bytes(out)
 
 
 def with_symbols(elf, symbols):
     """The ELF file with a symbol table."""
     wide = elf[4] == 2
-    header, section, symbol = ("<QIHHHHHH", "<IIQQQQIIQQ", "<IBBHQQ") if wide else \
+    header, section, symbol = ("<QIHHHHHH", SHDR, "<IBBHQQ") if wide else \
         ("<IIHHHHHH", "<IIIIIIIIII", "<IIIBBH")
     where = 40 if wide else 32
     shoff, flags, ehsize, phsize, phnum, shsize, shnum, shstr = struct.unpack_from(header, elf, where)
@@ -187,14 +245,16 @@ def with_symbols(elf, symbols):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("kernel", help="bzImage, or the ELF file inside")
+    p.add_argument("kernel", help="bzImage, or the ELF file inside; Image or Image.gz")
     p.add_argument("--elf", metavar="FILE", help="write the kernel's ELF file with symbols")
     p.add_argument("--map", metavar="FILE", help="write a System.map")
     a = p.parse_args()
     try:
         with open(a.kernel, "rb") as f:
             elf = unpack(f.read())
-        symbols = kallsyms(elf)
+        symbols, runs = kallsyms(elf)
+        if runs is not None:
+            elf = around(elf, runs)
     except (Bad, struct.error, IndexError, ValueError, lzma.LZMAError, EOFError, OSError) as e:
         sys.exit(f"symbols.py: {a.kernel}: {e}")
     if a.map:

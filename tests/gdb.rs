@@ -15,6 +15,7 @@ use dejavm::machine::board::Board;
 use dejavm::machine::build::{self, EngineKind};
 use dejavm::machine::config::{
     Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
+    VirtOptions,
 };
 use dejavm::machine::pc::Pc;
 use dejavm::machine::toy::Toy;
@@ -203,12 +204,17 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Runs a client at a session until it leaves.
+/// Runs a client at a PC's session until it leaves.
 fn client_at<S: Session>(session: &mut S, client: impl FnOnce(&mut Client) + Send) -> Left {
+    client_of(Arch::X86_64, session, client)
+}
+
+/// Runs a client at a session until it leaves.
+fn client_of<S: Session>(arch: Arch, session: &mut S, client: impl FnOnce(&mut Client) + Send) -> Left {
     let (ours, theirs) = UnixStream::pair().unwrap();
     std::thread::scope(|scope| {
         let client = scope.spawn(|| client(&mut Client::greeted(ours)));
-        let left = attend(Stream::of(theirs).unwrap(), session, Layout::new(Arch::X86_64));
+        let left = attend(Stream::of(theirs).unwrap(), session, Layout::new(arch));
         client.join().unwrap_or_else(|failed| std::panic::resume_unwind(failed));
         left
     })
@@ -421,6 +427,61 @@ fn watchpoints_find_the_writer() {
         assert!(c.ask("Z2,ffffffffff000000,8").starts_with('E'), "not mapped");
         assert!(c.ask(&format!("Z2,{sp:x},0")).starts_with('E'));
         assert!(c.ask(&format!("Z2,{sp:x},ffffffffffffffff")).starts_with('E'));
+    });
+}
+
+/// gdb takes AArch64's watchpoints to stop before the access, and makes the step over it itself: that one goes
+/// nowhere, but the next does.
+#[test]
+fn watchpoints_of_aarch64_owe_a_step() {
+    // MOVZ X1, #0x4010, LSL #16; loop: STR W0, [X1]; ADD W0, W0, #1; B loop.
+    let code = [0xd2a8_0201u32, 0xb900_0020, 0x1100_0400, 0x17ff_fffe];
+    let mut kernel = vec![0; 64];
+    kernel.splice(..4, 0x1400_0010u32.to_le_bytes());
+    kernel.splice(16..24, 0x1000u64.to_le_bytes());
+    kernel.splice(56..60, *b"ARMd");
+    kernel.extend(code.iter().flat_map(|word| word.to_le_bytes()));
+    let config = MachineConfig {
+        arch: Arch::Aarch64,
+        machine: Kind::Virt(VirtOptions::default()),
+        cpu: "cortex-a53".into(),
+        images: vec![Image::describe(Role::Kernel, "loop", "", &kernel)],
+        ..config(1)
+    };
+    let image = LoadedImage { role: Role::Kernel, file: "loop".into(), args: String::new(), bytes: kernel };
+    let make = Arc::new({
+        let config = config.clone();
+        move || build::virt(&config, &Images(vec![image.clone()]), EngineKind::default())
+    });
+    let mut log = Vec::new();
+    let writer = Writer::begin(&mut log, &Header::new(config, SPACES)).unwrap();
+    let mut runner = Runner::new(make().unwrap(), true, Some(SPACES));
+    Recorder::new(&mut runner, &mut Script::quiet(), Some(writer)).run(1000).unwrap();
+    let recording = Arc::new(Recording::read(&log[..]).unwrap());
+    let mut timeline = Timeline::new(recording, make, Options { memory: 1 << 28, jobs: 1 }).unwrap();
+    client_of(Arch::Aarch64, &mut Replay::new(&mut timeline, Monitor::default()), |c| {
+        let mut go = |packet: &str| {
+            let stop = c.ask(packet);
+            (stop.contains("watch:"), c.when())
+        };
+        assert_eq!(go("Z2,40100000,4"), (false, 0));
+        // Steps 2, 5, 8 store.
+        assert_eq!(go("vCont;c"), (true, 3));
+        assert_eq!([go("vCont;s:1"), go("vCont;s:1")], [(false, 3), (false, 4)]);
+        assert_eq!([go("vCont;c"), go("vCont;c")], [(true, 6), (true, 9)]);
+        assert_eq!([go("bc"), go("bs"), go("bs")], [(true, 8), (false, 8), (false, 7)]);
+        assert_eq!([go("vCont;s:1"), go("vCont;s:1"), go("bs")], [(false, 8), (true, 9), (true, 8)]);
+        assert_eq!([go("bs"), go("vCont;r40200044,4020004c:1")], [(false, 8), (true, 9)]);
+        assert_eq!(go("vCont;r40200044,4020004c:1"), (false, 9));
+    });
+    // A move by other means ends it.
+    client_of(Arch::Aarch64, &mut Replay::new(&mut timeline, Monitor::default()), |c| {
+        assert_eq!(c.ask("Z2,40100000,4"), "OK");
+        c.monitor("seek 0");
+        assert!(c.ask("vCont;c").contains("watch:"));
+        c.monitor("seek 10");
+        assert!(!c.ask("vCont;s:1").contains("watch:"));
+        assert_eq!(c.when(), 11);
     });
 }
 

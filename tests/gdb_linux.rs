@@ -1,9 +1,10 @@
 //! Stock gdb on a replayed boot of a Debian kernel: tests/gdb/linux.py says what is done.
 //!
-//! The guests are what `guests/build.sh amd64 i386` makes; where they are missing the tests say so, but fail
-//! in CI. By default the first billion steps of amd64's kernel are recorded, started by PVH from the ELF file
-//! inside its bzImage, because that skips three billion steps of unpacking. With `DEJAVM_LINUX=all` it is
-//! the stock bzImage from power-on to power-off, of i386 too, and both debuggers.
+//! The guests are what `guests/build.sh amd64 i386 arm64` makes; where they are missing the tests say so, but
+//! fail in CI. By default the first billion steps of amd64's kernel are recorded, started by PVH from the ELF
+//! file inside its bzImage, because that skips three billion steps of unpacking, and all of arm64's boot, which
+//! has nothing to unpack. With `DEJAVM_LINUX=all` it is the stock bzImage from power-on to power-off, of i386
+//! too, and both debuggers.
 #![allow(clippy::disallowed_methods, reason = "processes are driven and waited for in real time")]
 
 #[path = "gdb/session.rs"]
@@ -13,8 +14,10 @@ use session::{DEBUGGERS, Folder, Server, dejavm, drive, installed, skipped};
 use std::path::Path;
 use std::time::Duration;
 
-/// How much is done.
+/// A guest, and how much is done.
 struct Form {
+    arch: &'static str,
+    console: &'static str,
     kernel: &'static str,
     steps: &'static str,
     functions: &'static str,
@@ -23,6 +26,8 @@ struct Form {
 }
 
 const SHORT: Form = Form {
+    arch: "x86_64",
+    console: "ttyS0",
     kernel: "vmlinux",
     steps: "1000000000",
     functions: "kernel_clone",
@@ -36,6 +41,18 @@ const LONG: Form = Form {
     functions: "kernel_clone do_timer",
     place: "80%",
     debuggers: &DEBUGGERS,
+    ..SHORT
+};
+
+/// Debian's gdb knows its own architecture alone.
+const ARM: Form = Form {
+    arch: "aarch64",
+    console: "ttyAMA0",
+    kernel: "vmlinuz",
+    steps: "20000000000",
+    functions: "kernel_clone",
+    place: "70%",
+    debuggers: &["gdb-multiarch"],
 };
 
 fn boot(guest: &str, form: &Form) {
@@ -54,17 +71,17 @@ fn boot(guest: &str, form: &Form) {
     }
     let folder = Folder::new(&format!("gdb-{guest}-{}", form.kernel));
     let recording = folder.file("boot.dvm");
-    let arch = if guest == "amd64" { "x86_64" } else { "i386" };
+    let append = format!("console={} nokaslr dejavm.run=boot", form.console);
     dejavm(&[
         "record",
         "--arch",
-        arch,
+        form.arch,
         "--kernel",
         &kernel,
         "--initrd",
         &initrd,
         "--append",
-        "console=ttyS0 nokaslr dejavm.run=boot",
+        &append,
         "--memory",
         "256M",
         "--seed",
@@ -104,6 +121,11 @@ fn amd64_whole() {
 #[test]
 fn i386_whole() {
     if everything() {
-        boot("i386", &LONG);
+        boot("i386", &Form { arch: "i386", ..LONG });
     }
+}
+
+#[test]
+fn arm64() {
+    boot("arm64", if everything() { &Form { functions: LONG.functions, ..ARM } } else { &ARM });
 }

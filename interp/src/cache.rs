@@ -36,7 +36,13 @@ struct FrameCode {
     /// 64-byte granules that hold decoded code.
     granules: u64,
     blocks: Vec<u32>,
+    /// How often the last of the blocks was dropped.
+    emptied: u8,
 }
+
+/// A frame that was so often left without blocks by stores is no code any more. Watching it again would cost more than
+/// a few needless looks at stores into it.
+const EMPTIED: u8 = 64;
 
 /// The key of code at host offset `offset`, decoded for `mode`, below 16 (x86: the code size in bytes;
 /// AArch64: 0).
@@ -151,7 +157,7 @@ impl<Op: Copy> Cache<Op> {
         let frame = (hit.offset >> PAGE_SHIFT) as usize;
         let Some(Some(code)) = self.frames.get_mut(frame) else { return };
         let touched = granules(hit.offset, hit.len.into());
-        if code.granules & touched == 0 {
+        if code.granules & touched == 0 && !code.blocks.is_empty() {
             return;
         }
         let base = (frame as u64) << PAGE_SHIFT;
@@ -184,8 +190,11 @@ impl<Op: Copy> Cache<Op> {
         });
         code.granules = left;
         if code.blocks.is_empty() {
-            self.frames[frame] = None;
-            mem.clear_attrs(base, attr::CODE);
+            code.emptied += 1;
+            if code.emptied == EMPTIED {
+                self.frames[frame] = None;
+                mem.clear_attrs(base, attr::CODE);
+            }
         }
     }
 

@@ -12,23 +12,36 @@ import gdb  # noqa: E402
 from drive import check, forget, hit, hits, instruction, main, number, pc, registers, rewind, run, same, seek, test, when  # noqa: E402
 
 FUNCTIONS = os.environ["FUNCTIONS"].split()
-WIDE = "x86-64" in run("show architecture")
+ARCH = re.findall(r'"(.*?)"', run("show architecture"))[-1]
 
 
 def address(name):
     return number(f"(unsigned long) &{name}")
 
 
-def jiffies():
-    """The address of jiffies_64; i386's kernel has no names of variables, but do_timer adds to it."""
+def variable(name):
+    """The address of a variable; None where the kernel's table has only functions, as those of i386 and arm64."""
     try:
-        return address("jiffies_64")
+        return address(name)
     except gdb.error:
-        code = gdb.selected_frame().architecture().disassemble(address("do_timer"), count=40)
-        for line in code:
-            if found := re.fullmatch(r"add[lq]?\s+%eax,0x([0-9a-f]+)", line["asm"]):
-                return int(found[1], 16)
-        raise
+        return None
+
+
+def jiffies():
+    """The address of jiffies_64, which do_timer adds to."""
+    if found := variable("jiffies_64"):
+        return found
+    code = [line["asm"] for line in gdb.selected_frame().architecture().disassemble(address("do_timer"), count=40)]
+    pages = {}
+    for text in code:
+        # i386 adds in place, AArch64 stores at an offset in a page.
+        if found := re.fullmatch(r"add[lq]?\s+%eax,0x([0-9a-f]+)", text):
+            return int(found[1], 16)
+        if found := re.match(r"adrp\s+(x\d+), 0x([0-9a-f]+)", text):
+            pages[found[1]] = int(found[2], 16)
+        if (found := re.match(r"str\s+x\d+, \[(x\d+), #(\d+)\]", text)) and found[1] in pages:
+            return pages[found[1]] + int(found[2])
+    raise AssertionError("do_timer does not add to jiffies_64: " + "; ".join(code))
 
 
 def symbol():
@@ -40,30 +53,42 @@ def symbol():
 @test
 def the_kernel_is_there():
     seek(os.environ["PLACE"])
-    # i386's kernel has no names of variables.
-    if WIDE:
+    if variable("linux_banner"):
         banner = gdb.parse_and_eval("(char *) &linux_banner").string(length=17)
         same(banner, "Linux version 6.1", "the kernel's name")
     check(pc() >= address("_stext"), f"the kernel runs: {pc():#x}")
-    check(number("$cr0") & 0x80000001 == 0x80000001, "paging is on")
+    if ARCH == "aarch64":
+        check(number("$sctlr_el1") & 1 == 1, "the MMU is on")
+        same(number("$cpsr") & 0x1F, 5, "EL1 with its own stack pointer")
+        check(number("$ttbr1_el1") != 0, "the kernel's page table")
+    else:
+        check(number("$cr0") & 0x80000001 == 0x80000001, "paging is on")
 
 
 @test
 def a_thousand_steps():
     """Forward with every register noted, and back through all of them."""
     seek(os.environ["PLACE"])
-    moments = []
+    moments = {}
     for _ in range(1000):
-        moments.append((when(), pc(), registers()))
+        moments[when()] = pc(), registers()
+        before, text = when(), instruction()
         run("stepi")
-    same(when(), moments[0][0] + 1000, "the step after")
-    check(len({p for _, p, _ in moments}) > 10, "not one loop of one instruction")
-    for moment in reversed(moments):
+        # On AArch64 gdb goes from a load exclusive past its store in one, as a stop between them would make the
+        # store fail on hardware.
+        check(when() == before + 1 or ARCH == "aarch64" and re.match("lda?x[rp]", text),
+              f"from step {before} to {when()}: {text}")
+    begin, end = min(moments), when()
+    check(len({p for p, _ in moments.values()}) > 10, "not one loop of one instruction")
+    for at in reversed(range(begin, end)):
         run("reverse-stepi")
-        found = when(), pc(), registers()
-        if found != moment:
-            other = {k: (v, found[2].get(k)) for k, v in moment[2].items() if found[2].get(k) != v}
-            raise AssertionError(f"at step {moment[0]}: {moment[:2]} was {found[:2]}; {other}")
+        same(when(), at, "one step back")
+        if at not in moments:
+            continue
+        was, found = moments[at], (pc(), registers())
+        if found != was:
+            other = {k: (v, found[1].get(k)) for k, v in was[1].items() if found[1].get(k) != v}
+            raise AssertionError(f"at step {at}: {was[0]:#x} was {found[0]:#x}; {other}")
 
 
 @test

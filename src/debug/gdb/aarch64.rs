@@ -66,7 +66,8 @@ pub fn layout() -> Layout {
             d.system(register.name, register, None);
         }
     });
-    d.finish(together, ["pc", "sp", "x29"], u64::MAX)
+    // A Watchpoint exception is taken before the access (D2.10).
+    Layout { before: true, ..d.finish(together, ["pc", "sp", "x29"], u64::MAX) }
 }
 
 #[cfg(test)]

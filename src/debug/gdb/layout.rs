@@ -43,6 +43,8 @@ pub struct Layout {
     pub hot: [usize; 3],
     /// Address bits that the architecture has.
     pub mask: u64,
+    /// gdb takes a watchpoint's stop to be before the access.
+    pub before: bool,
 }
 
 impl Layout {
@@ -89,7 +91,7 @@ impl Description {
         let Self { registers, mut xml, .. } = self;
         xml.push_str("</target>\n");
         let number = |name| registers.iter().position(|r| r.source == name).unwrap_or_default();
-        Layout { hot: hot.map(number), registers, together, xml, mask }
+        Layout { hot: hot.map(number), registers, together, xml, mask, before: false }
     }
 
     /// Registers described so far.

@@ -268,6 +268,9 @@ impl<'a, S: Session> Visit<'a, S> {
         };
         let line = String::from_utf8_lossy(&bytes).into_owned();
         let (text, moved) = self.target.session.monitor(&line, &mut Asked(&mut self.link));
+        if moved {
+            self.target.moved();
+        }
         self.target.console.push_str(&text);
         if moved {
             self.target.selected = self.target.session.look().current_cpu();

@@ -119,6 +119,8 @@ pub struct Debuggee<'a, S: Session> {
     layout: Layout,
     points: Points,
     action: Action,
+    /// The step that gdb will make for a watchpoint's sake: see [`Debuggee::go`].
+    owed: Option<Go>,
     /// The CPU that gdb looks at.
     pub selected: usize,
     /// Addresses are physical.
@@ -137,7 +139,16 @@ impl<'a, S: Session> Debuggee<'a, S> {
     pub fn new(session: &'a mut S, layout: Layout) -> Self {
         let selected = session.look().current_cpu();
         let (points, action) = (Points::default(), Action::Continue);
-        Self { session, layout, points, action, selected, physical: false, console: String::new() }
+        Self {
+            session,
+            layout,
+            points,
+            action,
+            owed: None,
+            selected,
+            physical: false,
+            console: String::new(),
+        }
     }
 
     fn cpu(&self, tid: Tid) -> Result<usize, TargetError<Infallible>> {
@@ -208,8 +219,28 @@ impl<'a, S: Session> Debuggee<'a, S> {
         numbers.into_iter().filter_map(|n| Some((Number(n), self.register(cpu, n).ok()?))).collect()
     }
 
+    /// Something else than gdb moved the machine.
+    pub fn moved(&mut self) {
+        self.owed = None;
+    }
+
     /// Moves the machine as gdb wants, until it stops.
+    ///
+    /// Of some architectures gdb knows that a watchpoint is told before the access is made ([`Layout::before`]). It
+    /// then makes a step in the direction that it was going in, without the watchpoint, and only then looks at the
+    /// memory. Here a stop is after the access, or before it when going back, on all of them, and a machine that is
+    /// no recording cannot stop before: so that step has been made already.
     pub fn go(&mut self, control: &mut dyn Control) -> Reason {
+        if let Some(owed) = self.owed.take() {
+            let asked = match self.action {
+                Action::Step(cpu) | Action::Range(cpu, _) => Some(Go::Step(cpu)),
+                Action::StepBack => Some(Go::StepBack(self.selected)),
+                Action::Continue | Action::Back => None,
+            };
+            if asked == Some(owed) {
+                return Reason::SignalWithThread { tid: tid(self.selected), signal: Signal::SIGTRAP };
+            }
+        }
         let how = match self.action.clone() {
             Action::Continue => Go::Forward,
             Action::Back => Go::Backward,
@@ -311,7 +342,14 @@ impl<'a, S: Session> Debuggee<'a, S> {
         let tid = tid(cpu);
         let trap = Reason::SignalWithThread { tid, signal: Signal::SIGTRAP };
         match stopped {
-            Stopped::Hit(hit) => self.hit(&hit, tid).unwrap_or(trap),
+            Stopped::Hit(hit) => {
+                let reason = self.hit(&hit, tid).unwrap_or(trap);
+                if self.layout.before && matches!(reason, Reason::Watch { .. }) {
+                    let back = matches!(how, Go::Backward | Go::StepBack(_));
+                    self.owed = Some(if back { Go::StepBack(cpu) } else { Go::Step(cpu) });
+                }
+                reason
+            }
             Stopped::Stepped => trap,
             Stopped::Begin => Reason::ReplayLog { tid: Some(tid), pos: ReplayLogPosition::Begin },
             Stopped::End => Reason::ReplayLog { tid: Some(tid), pos: ReplayLogPosition::End },
