@@ -2,11 +2,12 @@
 //!
 //! The guests are what `guests/build.sh amd64 i386 arm64` makes. Where they are missing the tests say so
 //! and end, but fail in CI, which builds them first. A kernel's start is some billions of steps, so
-//! an unoptimised build does not try. By default amd64 and arm64 have the session and are verified, i386,
-//! and arm64 with two CPUs and the other interrupt controller, start without input and are verified and
-//! replayed; with `DEJAVM_LINUX=all` in the environment all have everything, are verified twice and
-//! replayed with switches of the engine, and the files of both engines are compared for the whole
-//! boot instead of its beginning.
+//! an unoptimised build does not try. By default amd64 and arm64 have the session and are verified, arm64,
+//! which starts in seconds, from each engine by the other and with switches between them; i386, and arm64
+//! with two CPUs and the other interrupt controller, start without input and are verified and replayed. With
+//! `DEJAVM_LINUX=all` in the environment all have everything, are verified twice and replayed with
+//! switches of the engine, and the files of both engines are compared for the whole boot instead of its
+//! beginning.
 #![allow(clippy::disallowed_methods, reason = "a process is driven and waited for in real time")]
 
 #[path = "linux/console.rs"]
@@ -23,7 +24,8 @@ use dejavm::machine::virt::Virt;
 use dejavm::replay::replayer::{Outcome, Replayer};
 use dejavm::replay::runner::Runner;
 use dejavm::replay::tape::Tape;
-use engines::{Profile, Victim};
+use dejavm_jit::engine::Settings;
+use engines::{Choice, Profile, Victim};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -101,7 +103,7 @@ impl Guest {
         Console::start(DEJAVM, &args)
     }
 
-    /// Checks the recording in a fresh process, on this engine. The recorder had the usual one.
+    /// Checks the recording in a fresh process, on this engine.
     fn verify(&self, recording: &str, engine: &str) {
         let out = Command::new(DEJAVM).args(["verify", recording, "--engine", engine]).output().unwrap();
         let (said, err) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
@@ -111,22 +113,26 @@ impl Guest {
     }
 
     /// Replays, the engines taking turns at random steps: every checkpoint has to hold.
-    fn replay_switching<B: Victim>(&self, recording: &str, seed: u64) {
+    fn replay_switching(&self, recording: &str, profile: &Profile) {
+        match self.arch {
+            "aarch64" => self.replay_switching_on::<Virt>(recording, profile),
+            _ => self.replay_switching_on::<Pc>(recording, profile),
+        }
+    }
+
+    fn replay_switching_on<B: Victim>(&self, recording: &str, profile: &Profile) {
         let path = Path::new(recording);
         let recording = files::open(path).unwrap();
         let header = &recording.header;
         let images = files::find(&header.machine, &recording.images, path, None).unwrap();
         let machine = B::build(&header.machine, &images).unwrap();
-        // Short pieces would take hours.
-        let profile =
-            Profile { piece: 20_000, flush: 50_000_000, switch: 5_000_000, ..Profile::random(seed) };
-        let engine = profile.switching().engine::<B>();
+        let engine = profile.engine::<B>();
         let machine =
             Machine::new(machine.state.board, machine.mem, engine, header.machine.shift, machine.images);
         let runner = Runner::new(machine, header.machine.no_reboot, Some(header.checkpoints));
         let mut replayer = Replayer::new(runner, Arc::new(Tape::new(&recording)));
         let outcome = replayer.run(None, &mut ());
-        assert!(matches!(outcome, Outcome::End(_)), "seed {seed}, {profile:?}: {outcome:?}");
+        assert!(matches!(outcome, Outcome::End(_)), "{profile:?}: {outcome:?}");
     }
 
     /// An input-free boot on each engine, the first steps of it or all: the files are the same.
@@ -225,8 +231,8 @@ fn command(console: &mut Console, line: &str) -> String {
 }
 
 /// A person's session, recorded; returns all that was printed.
-fn session(guest: &Guest, machine: &str, recording: &str) -> Vec<u8> {
-    let mut console = guest.record("", &["--serial", "stdio"], recording);
+fn session(guest: &Guest, machine: &str, engine: &str, recording: &str) -> Vec<u8> {
+    let mut console = guest.record("", &["--serial", "stdio", "--engine", engine], recording);
     console.wait_for("DejaVM guest: ready");
     console.wait_for(PROMPT);
     let c = &mut console;
@@ -278,20 +284,35 @@ fn without_input(guest: &Guest, recording: &str) -> Vec<u8> {
     printed
 }
 
+/// Both engines as users have them, in turns of some ten million steps.
+fn often() -> Profile {
+    let engines = vec![Choice::Jit(Settings::default()), Choice::Interp];
+    Profile { engines, piece: 200_000, flush: 200_000_000, switch: 20_000_000, ..Profile::reference() }
+}
+
 fn whole_machine(guest: &Guest, machine: &str, interactive: bool) {
     let recording = guest.file("recording.dvm");
     if interactive || everything() {
-        let printed = session(guest, machine, &recording);
+        let printed = session(guest, machine, "jit", &recording);
         guest.verify(&recording, "interp");
+        let quick = guest.arch == "aarch64";
+        if quick {
+            guest.replay_switching(&recording, &Profile { seed: 1, ..often() });
+        }
         if everything() {
             guest.verify(&recording, "jit");
             guest.replay(&recording, &printed);
-            for seed in 1..=2 {
-                match guest.arch {
-                    "aarch64" => guest.replay_switching::<Virt>(&recording, seed),
-                    _ => guest.replay_switching::<Pc>(&recording, seed),
-                }
+            for seed in 1..3 {
+                // Short pieces would take hours.
+                let profile =
+                    Profile { piece: 20_000, flush: 50_000_000, switch: 5_000_000, ..Profile::random(seed) };
+                guest.replay_switching(&recording, &profile.switching());
             }
+        }
+        if quick {
+            let printed = session(guest, machine, "interp", &recording);
+            guest.verify(&recording, "jit");
+            guest.replay(&recording, &printed);
         }
     }
     if !interactive || everything() {

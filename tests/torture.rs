@@ -300,28 +300,45 @@ fn diff_over_intervals_finds_an_engine_s_fault() {
 #[test]
 fn injected_faults_are_found() {
     let instructions = Instructions::new();
-    let mut found_all = 0;
+    let mut found = 0;
     for seed in 100..105 {
         let mut program = Program::new(&instructions, seed);
         let step = program.steps / 7 * 3;
         // What is lost again before it is looked at is not seen.
         program.stops.push(step);
         program.stops.sort_unstable();
-        let reach = compare(&program, &Profile::reference(), &Profile::reference()).steps;
-        if reach <= step {
-            continue;
-        }
-        for fault in [Fault::Register(15, 40), Fault::Memory(layout::DATA + 0xffff, 3)] {
-            let subject = Profile { fault: Some((step, fault)), ..Profile::reference() };
-            let found = compare(&program, &Profile::reference(), &subject).difference.expect("a difference");
-            assert_eq!(found.step, step - 1, "seed {seed}: {}", found.report);
-            let named = match fault {
-                Fault::Register(..) => "r15:",
-                Fault::Memory(..) => "memory 0x4ffff:",
-            };
-            assert!(found.report.contains(named), "{}", found.report);
-            found_all += 1;
-        }
+        found += faults(
+            &program,
+            step,
+            [
+                (Fault::Register(15, 40), "r15:".to_owned()),
+                (Fault::Memory(layout::DATA + 0xffff, 3), "memory 0x4ffff:".to_owned()),
+            ],
+        );
+        let mut guest = A64Guest::new(seed);
+        guest.stops.push(step);
+        guest.stops.sort_unstable();
+        let last = a64_kernel::DATA + 0xffff;
+        let shown = format!("memory {:#x}:", last - dejavm::machine::virt::lines::RAM);
+        found += faults(
+            &guest,
+            step,
+            [(Fault::Register(28, 40), "x28:".to_owned()), (Fault::Memory(last, 3), shown)],
+        );
     }
-    assert!(found_all >= 4, "only {found_all} faults were looked for");
+    assert!(found >= 8, "only {found} faults were looked for");
+}
+
+/// Injects faults at a step, if the run goes that far; how many were found.
+fn faults<R: Run>(run: &R, step: u64, faults: [(Fault, String); 2]) -> u32 {
+    if compare(run, &Profile::reference(), &Profile::reference()).steps <= step {
+        return 0;
+    }
+    for (fault, named) in &faults {
+        let subject = Profile { fault: Some((step, *fault)), ..Profile::reference() };
+        let found = compare(run, &Profile::reference(), &subject).difference.expect("a difference");
+        assert_eq!(found.step, step - 1, "{}", found.report);
+        assert!(found.report.contains(named), "{named} is not in {}", found.report);
+    }
+    2
 }

@@ -75,7 +75,7 @@ pub fn excuse(i: &Instruction, case: &Case, host: &Outcome, subject: &Outcome) -
 /// A page fault next to the end of 32-bit addresses, or the alignment check that comes before it.
 fn beyond_the_end(end: End) -> bool {
     match end {
-        End::Exception { vector: 14, cr2, .. } => cr2 >= 0xffff_fff0 || cr2 < 0x10,
+        End::Exception { vector: 14, cr2, .. } => !(0x10..0xffff_fff0).contains(&cr2),
         End::Exception { vector, .. } => vector == 17,
         _ => false,
     }

@@ -5,7 +5,6 @@ use super::compare::{Run, compare};
 use super::engines::{Profile, Victim};
 use super::{a64, layout};
 use dejavm::machine::Machine;
-use dejavm::machine::board::Board;
 use dejavm::machine::config::{
     Arch, DEFAULT_SHIFT, Image, Images, Kind, LoadedImage, MachineConfig, Role, Rtc, RtcBase, RtcClock,
 };

@@ -95,6 +95,12 @@ pub fn tree(c: &VirtConfig, chosen: &Chosen) -> Result<Vec<u8>, Error> {
         f.property_string("compatible", "cfi-flash")
     })?;
     devices(f)?;
+    node(f, &format!("platform-bus@{:x}", lines::PLATFORM_BUS.0), |f| {
+        f.property_array_u32("ranges", &[0, 0, lines::PLATFORM_BUS.0 as u32, lines::PLATFORM_BUS.1 as u32])?;
+        f.property_u32("#address-cells", 1)?;
+        f.property_u32("#size-cells", 1)?;
+        strings(f, "compatible", &["qemu,platform", "simple-bus"])
+    })?;
     node(f, &format!("pcie@{:x}", lines::PCI_MMIO.0), |f| pcie(f, c))?;
     f.end_node(root)?;
     writer.finish()

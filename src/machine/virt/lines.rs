@@ -29,6 +29,8 @@ pub const GPIO: Span = (0x903_0000, 0x1000);
 pub const VIRTIO: Span = (0xa00_0000, VIRTIO_SLOTS * virtio_mmio::spec::SIZE);
 /// How many those are.
 pub const VIRTIO_SLOTS: u64 = 32;
+/// The bus for devices that are given from outside; there are none.
+pub const PLATFORM_BUS: Span = (0xc00_0000, 0x200_0000);
 /// PCI's windows: memory below 4 GiB, ports, memory above, configuration space.
 pub const PCI_MMIO: Span = (0x1000_0000, 0x2eff_0000);
 /// PCI's ports.
