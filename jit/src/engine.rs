@@ -25,6 +25,9 @@ pub type TrapOf<T> = <<T as Translator>::Guest as Guest>::Trap;
 /// The outcome of code that ran.
 pub type RanOf<T> = guest::Ran<<T as Translator>::Guest>;
 
+/// So few steps are not worth entering compiled code.
+const FEW: u64 = 2;
+
 /// Why compiled code was left: the low byte of what it returns.
 pub mod exit {
     /// The budget is smaller than the block whose number is above.
@@ -519,6 +522,9 @@ impl<T: Translator> Compiled<T> {
         self.stats.steps += before - ex.left;
         let number = (reason >> 8) as usize;
         self.stats.exits[(reason & 3) as usize] += 1;
+        if reason & 0xff != exit::BUDGET && before - ex.left <= FEW {
+            self.left_at_once(pc, offset, mode);
+        }
         match reason & 0xff {
             exit::BUDGET => {
                 T::set_pc(ex.cpu, self.blocks[number].rip);
@@ -537,12 +543,7 @@ impl<T: Translator> Compiled<T> {
                 T::set_pc(ex.cpu, self.ctx.pc());
                 Ok(Flow::Next)
             }
-            _ => {
-                if before - ex.left <= 1 {
-                    self.left_at_once(pc, offset, mode);
-                }
-                self.ctx.result().unwrap_or(Ok(Flow::Next))
-            }
+            _ => self.ctx.result().unwrap_or(Ok(Flow::Next)),
         }
     }
 }

@@ -72,16 +72,17 @@ impl Hot {
         self.compiled.fill(false);
     }
 
-    /// Compiled code was entered here, and left after the first instruction: entering costs more than it gives. True
-    /// when that happened so often that the block shall be interpreted; it then has to run as often as one that is
-    /// written to all the time.
+    /// Compiled code was entered here, and left after an instruction or two: entering costs more than it gives. True
+    /// when that happened so often that the block shall be interpreted; to be compiled again it has to run as often as
+    /// if it had been written to.
     pub fn vain(&mut self, rip: u64, offset: u64) -> bool {
         let i = self.slot(rip, offset);
         self.vain[i] += 1;
         if self.vain[i] < VAIN {
             return false;
         }
-        (self.vain[i], self.runs[i], self.written[i]) = (0, 0, DOUBLINGS);
+        self.vain[i] = 0;
+        self.written(rip, offset);
         true
     }
 
@@ -121,7 +122,7 @@ mod tests {
             assert!(!hot.vain(0x1234, 0x5000));
         }
         assert!(hot.vain(0x1234, 0x5000));
-        assert_eq!(runs_needed(&mut hot, 0x1234), 16 << DOUBLINGS);
+        assert_eq!(runs_needed(&mut hot, 0x1234), 32);
         assert!(!hot.vain(0x1234, 0x5000));
     }
 
