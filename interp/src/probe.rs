@@ -156,6 +156,8 @@ pub enum Keep {
 pub struct Probes {
     interest: Interest,
     active: bool,
+    /// More than breakpoints is looked for.
+    listening: bool,
     /// The pages of breakpoints: bits of their numbers modulo 64.
     pages: u64,
     keep: Keep,
@@ -171,7 +173,7 @@ impl Default for Probes {
     fn default() -> Self {
         let (interest, keep) = (Interest::default(), Keep::Last);
         let hits = Vec::new();
-        Self { interest, active: false, pages: 0, keep, hits, looked: u64::MAX, version: 0 }
+        Self { interest, active: false, listening: false, pages: 0, keep, hits, looked: u64::MAX, version: 0 }
     }
 }
 
@@ -182,6 +184,8 @@ impl Probes {
         interest.execute.sort_unstable();
         interest.execute.dedup();
         self.active = !interest.is_empty();
+        let others = Interest { execute: Vec::new(), ..interest.clone() };
+        self.listening = !others.is_empty();
         self.pages = interest.execute.iter().fold(0, |bits, a| bits | page_bit(*a));
         self.interest = interest;
         self.keep = keep;
@@ -200,6 +204,12 @@ impl Probes {
     #[inline]
     pub fn active(&self) -> bool {
         self.active
+    }
+
+    /// True when something else than breakpoints is looked for, which may happen in any step.
+    #[inline]
+    pub fn listening(&self) -> bool {
+        self.listening
     }
 
     /// Takes the hits, oldest first.

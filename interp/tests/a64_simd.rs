@@ -87,7 +87,7 @@ fn sample_with(row: &Row, mask: u32, value: u32) -> u32 {
         value | (state >> 20) as u32 & !mask
     })
     .take(1000)
-    .find(|word| alone(Model::Max, *word) != Some((1, class::UNKNOWN)));
+    .find(|word| alone(Model::MAX, *word) != Some((1, class::UNKNOWN)));
     word.unwrap_or_else(|| panic!("no word of {} is allocated", row.name))
 }
 
@@ -102,7 +102,7 @@ fn every_instruction_on_v_registers_is_trapped() {
     let mut count = 0;
     for row in rows().filter(|r| uses_v(r)) {
         let word = sample(row);
-        let mut off = cpu(Model::Max, 1);
+        let mut off = cpu(Model::MAX, 1);
         off.sys.cpacr = 0;
         assert_eq!(run(&mut off, word), Some((1, class::FP_ACCESS)), "{}: {word:08x}", row.name);
         assert_eq!(off.sys.esr[1] & 0x1ff_ffff, 0x1e0_0000, "{}", row.name);
@@ -124,7 +124,7 @@ fn traps_go_to_the_level_that_asks_for_them() {
         (3, 0, TFP, TFP, Some(3)),
         (3, 0, TFP, 0, None),
     ] {
-        let mut cpu = cpu(Model::Max, 3);
+        let mut cpu = cpu(Model::MAX, 3);
         cpu.el = el;
         cpu.sys.cpacr = cpacr;
         (cpu.sys.cptr[2], cpu.sys.cptr[3]) = (cptr2, cptr3);
@@ -132,7 +132,7 @@ fn traps_go_to_the_level_that_asks_for_them() {
         assert_eq!(got, want.map(|el| (el, class::FP_ACCESS)), "EL{el} {cpacr:x} {cptr2:x} {cptr3:x}");
     }
     // HCR_EL2.TGE: EL0's trap goes to EL2 without a syndrome.
-    let mut cpu = cpu(Model::Max, 2);
+    let mut cpu = cpu(Model::MAX, 2);
     (cpu.el, cpu.sys.cpacr, cpu.sys.hcr) = (0, 0, 1 << 27);
     assert_eq!(run(&mut cpu, FADD), Some((2, class::UNKNOWN)));
 }
@@ -166,7 +166,7 @@ fn needing(row: &Row) -> u32 {
 
 #[test]
 fn models_have_what_their_id_registers_show() {
-    for model in [Model::CortexA53, Model::CortexA57, Model::Max] {
+    for model in [Model::CortexA53, Model::CortexA57, Model::MAX] {
         for row in rows() {
             let Some((register, field, with, without)) = shown(row.need) else { continue };
             let mut cpu = cpu(model, 1);
@@ -182,7 +182,7 @@ fn models_have_what_their_id_registers_show() {
     // FADD H0, H1, H2; SQRDMLAH V0.4S, V1.4S, V2.4S; SDOT V0.4S, V1.16B, V2.16B; LDADD W0, W1, [X2].
     for word in [0x1ee2_2820, 0x6e82_8420, 0x4e82_9420, 0xb820_0041] {
         assert_eq!(alone(old, word), Some((1, class::UNKNOWN)), "{word:08x}");
-        assert_eq!(alone(Model::Max, word), None, "{word:08x}");
+        assert_eq!(alone(Model::MAX, word), None, "{word:08x}");
     }
 }
 

@@ -2,7 +2,7 @@
 //! rewrites itself.
 
 use dejavm_interp::aarch64::exec::{A64Bus, class};
-use dejavm_interp::aarch64::regs::{Model, psr};
+use dejavm_interp::aarch64::regs::{Features, Model, psr};
 use dejavm_interp::aarch64::{Cpu, Interpreter};
 use dejavm_interp::engine::{At, Bus, Clock, Engine, Exit, Stop};
 use dejavm_interp::mem::{Memory, PhysAddr, Region};
@@ -128,6 +128,34 @@ fn an_exception_is_entered_by_its_instruction_and_left_by_eret() {
     assert_eq!((g.cpu.el, g.cpu.sys.elr[1]), (1, CODE + 8));
     assert_eq!(g.step(1), CODE + 8);
     assert_eq!(g.cpu.el, 0);
+}
+
+/// LDADD, SQRDMLAH, SDOT, FADD of half-precision numbers, MSR PAN: what a flag of `max` turns off is undefined, and
+/// nothing else.
+#[test]
+fn each_feature_is_a_flag() {
+    let words = [
+        ("lse", 0xb820_0000),
+        ("rdm", 0x6e80_8400),
+        ("dotprod", 0x4e80_9400),
+        ("fp16", 0x1ee0_2800),
+        ("pan", 0xd500_409f),
+        ("crc32", 0x1ac0_4000),
+        ("aes", 0x4e28_4800),
+        ("sha", 0x5e28_0800),
+    ];
+    for (off, _) in words {
+        let mut features = Features::MAX;
+        *features.flag(off).expect("a flag") = false;
+        for (name, word) in words {
+            let mut g = Guest::new(&[word]);
+            g.cpu.model = Model::Max(features);
+            g.cpu.sys.cpacr = 3 << 20;
+            let to = if name == off { FROM_EL1 } else { CODE + 4 };
+            assert_eq!(g.step(1), to, "{name} without {off}");
+        }
+    }
+    assert_eq!(Features::NAMES.len(), words.len());
 }
 
 #[test]

@@ -32,10 +32,7 @@ pub fn machine(a: &MachineArgs) -> Result<(MachineConfig, Images), String> {
         Arch::Aarch64 => "cortex-a53",
     };
     let cpu = a.cpu.clone().unwrap_or_else(|| usual.to_owned());
-    if !arch.cpus().contains(&cpu.as_str()) {
-        let names = arch.cpus().join(", ");
-        return Err(format!("--cpu {cpu}: unknown CPU model ({names})"));
-    }
+    arch.check_cpu(&cpu).map_err(|e| format!("--cpu {cpu}: {e}"))?;
     let memory = size(&a.memory).ok_or_else(|| format!("--memory {}: not a size such as 512M", a.memory))?;
     let smp = a.smp.parse().map_err(|_| format!("--smp {}: not a number of CPUs", a.smp))?;
     let shift = match a.shift.as_str() {

@@ -267,12 +267,48 @@ pub const CPU_MODELS: [(&str, Model); 6] = [
 pub const A64_MODELS: [(&str, aarch64::Model); 3] = [
     ("cortex-a53", aarch64::Model::CortexA53),
     ("cortex-a57", aarch64::Model::CortexA57),
-    ("max", aarch64::Model::Max),
+    ("max", aarch64::Model::MAX),
 ];
 
+/// The 64-bit ARM CPU model of a name such as `cortex-a53` or `max,lse=off`.
+fn a64_model(cpu: &str) -> Result<aarch64::Model, String> {
+    let mut parts = cpu.split(',');
+    let name = parts.next().unwrap_or_default();
+    let Some((_, mut model)) = A64_MODELS.into_iter().find(|m| m.0 == name) else {
+        return Err(format!("unknown CPU model '{name}' ({})", Arch::Aarch64.cpus().join(", ")));
+    };
+    for part in parts {
+        let aarch64::Model::Max(features) = &mut model else {
+            return Err(format!("CPU model '{cpu}': only 'max' has flags"));
+        };
+        let flag = part.split_once('=').and_then(|(name, on)| Some((features.flag(name)?, on)));
+        match flag {
+            Some((flag, "on")) => *flag = true,
+            Some((flag, "off")) => *flag = false,
+            _ => {
+                let names = aarch64::Features::NAMES.join(", ");
+                return Err(format!("CPU model '{cpu}': '{part}' is not FLAG=on or FLAG=off ({names})"));
+            }
+        }
+    }
+    Ok(model)
+}
+
 impl Arch {
+    /// Checks the name of a CPU model.
+    ///
+    /// # Errors
+    /// One line that says what there is.
+    pub fn check_cpu(self, cpu: &str) -> Result<(), String> {
+        match self {
+            Self::Aarch64 => a64_model(cpu).map(drop),
+            _ if CPU_MODELS.iter().any(|m| m.0 == cpu) => Ok(()),
+            _ => Err(format!("unknown CPU model '{cpu}' ({})", self.cpus().join(", "))),
+        }
+    }
+
     /// The names of its CPU models.
-    pub fn cpus(self) -> Vec<&'static str> {
+    fn cpus(self) -> Vec<&'static str> {
         match self {
             Self::X86_64 | Self::I386 => CPU_MODELS.iter().map(|m| m.0).collect(),
             Self::Aarch64 => A64_MODELS.iter().map(|m| m.0).collect(),
@@ -288,7 +324,8 @@ impl MachineConfig {
 
     /// The CPU model of a 64-bit ARM machine.
     pub fn a64_model(&self) -> Option<aarch64::Model> {
-        A64_MODELS.iter().find(|m| m.0 == self.cpu && self.arch == Arch::Aarch64).map(|m| m.1)
+        self.arch.check_cpu(&self.cpu).ok()?;
+        a64_model(&self.cpu).ok().filter(|_| self.arch == Arch::Aarch64)
     }
 
     /// Checks what a hostile header or a user may have got wrong.
@@ -296,9 +333,7 @@ impl MachineConfig {
     /// # Errors
     /// One line that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
-        if !self.arch.cpus().contains(&self.cpu.as_str()) {
-            return Err(format!("unknown CPU model '{}'", self.cpu));
-        }
+        self.arch.check_cpu(&self.cpu)?;
         match (self.arch, self.machine) {
             (_, Kind::Toy) | (Arch::X86_64 | Arch::I386, Kind::Pc) => {}
             (Arch::Aarch64, Kind::Virt(options)) => self.check_virt(options)?,
@@ -356,4 +391,23 @@ pub enum BuildError {
     /// The host could not provide the memory.
     #[error(transparent)]
     Memory(#[from] dejavm_interp::mem::MemoryError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_models_have_flags() {
+        let max = aarch64::Features::MAX;
+        assert_eq!(
+            a64_model("max,lse=off,pan=off,pan=on"),
+            Ok(aarch64::Model::Max(aarch64::Features { lse: false, ..max }))
+        );
+        assert_eq!(a64_model("cortex-a57"), Ok(aarch64::Model::CortexA57));
+        for wrong in ["", "max,", "max,lse", "max,lse=no", "max,sve=off", "cortex-a53,lse=off", "qemu64"] {
+            assert!(a64_model(wrong).is_err(), "{wrong}");
+        }
+        assert!(Arch::X86_64.check_cpu("max,lse=off").is_err() && Arch::I386.check_cpu("qemu32").is_ok());
+    }
 }

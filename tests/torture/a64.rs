@@ -8,7 +8,7 @@ use dejavm::machine::Machine;
 use dejavm::machine::board::Board;
 use dejavm::machine::virt::{self, GicVersion, RtcBase, Virt, VirtConfig, lines};
 use dejavm::replay::Input;
-use dejavm_interp::aarch64::regs::Model;
+use dejavm_interp::aarch64::regs::{Features, Model};
 use dejavm_interp::mem::Watch;
 use dejavm_interp::probe::{Interest, Vectors};
 use dejavm_oracle::rng::Rng;
@@ -33,7 +33,15 @@ impl A64Guest {
     /// The guest of a seed.
     pub fn new(seed: u64) -> Self {
         let rng = &mut Rng::new(seed, 20);
-        let model = rng.pick(&[Model::CortexA53, Model::CortexA57, Model::Max, Model::Max]);
+        let mut features = Features::MAX;
+        for name in Features::NAMES {
+            if rng.percent(15)
+                && let Some(flag) = features.flag(name)
+            {
+                *flag = false;
+            }
+        }
+        let model = rng.pick(&[Model::CortexA53, Model::CortexA57, Model::MAX, Model::Max(features)]);
         let gic = rng.pick(&[GicVersion::V2, GicVersion::V3]);
         let cpus = if rng.percent(30) { 2 } else { 1 };
         let user: Vec<bool> = (0..PROGRAMS).map(|_| rng.percent(50)).collect();

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_register_keeps_what_is_set() {
-        let mut cpu = Cpu::new(Model::Max, 0, 3, 0);
+        let mut cpu = Cpu::new(Model::MAX, 0, 3, 0);
         let mut seen = Vec::new();
         for (n, r) in registers().enumerate() {
             assert!(!seen.contains(&r.name), "{} twice", r.name);

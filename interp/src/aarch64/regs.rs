@@ -95,15 +95,55 @@ pub enum Model {
     CortexA53,
     /// Cortex-A57 r1p0.
     CortexA57,
-    /// Everything that is implemented.
-    Max,
+    /// Everything that is implemented, or what of it is wanted.
+    Max(Features),
+}
+
+impl Features {
+    /// Those of the Cortex-A53 and A57.
+    const CORTEX: Self = Self {
+        crc32: true,
+        aes: true,
+        sha: true,
+        lse: false,
+        rdm: false,
+        dotprod: false,
+        fp16: false,
+        pan: false,
+    };
+
+    /// All.
+    pub const MAX: Self = Self { lse: true, rdm: true, dotprod: true, fp16: true, pan: true, ..Self::CORTEX };
+
+    /// The names of the flags.
+    pub const NAMES: [&'static str; 8] = ["crc32", "aes", "sha", "lse", "rdm", "dotprod", "fp16", "pan"];
+
+    /// The flag of a name.
+    pub fn flag(&mut self, name: &str) -> Option<&mut bool> {
+        Some(match name {
+            "crc32" => &mut self.crc32,
+            "aes" => &mut self.aes,
+            "sha" => &mut self.sha,
+            "lse" => &mut self.lse,
+            "rdm" => &mut self.rdm,
+            "dotprod" => &mut self.dotprod,
+            "fp16" => &mut self.fp16,
+            "pan" => &mut self.pan,
+            _ => return None,
+        })
+    }
 }
 
 impl Model {
+    /// Everything that is implemented.
+    pub const MAX: Self = Self::Max(Features::MAX);
+
     /// Its features.
     pub fn features(self) -> Features {
-        let max = self == Self::Max;
-        Features { crc32: true, aes: true, sha: true, lse: max, rdm: max, dotprod: max, fp16: max, pan: max }
+        match self {
+            Self::CortexA53 | Self::CortexA57 => Features::CORTEX,
+            Self::Max(features) => features,
+        }
     }
 
     /// MIDR_EL1.
@@ -112,7 +152,7 @@ impl Model {
             Self::CortexA53 => 0x410f_d034,
             Self::CortexA57 => 0x411f_d070,
             // Architecture by ID registers, implementer 0, part 0x51.
-            Self::Max => 0x000f_0510,
+            Self::Max(_) => 0x000f_0510,
         }
     }
 }

@@ -138,7 +138,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     }
     // A fault's handler is entered here, as the driver would do it: that is the step.
     let result = match result {
-        Err(Trap::Exception { class, iss, far }) if !ex.probes.active() => {
+        Err(Trap::Exception { class, iss, far }) if !ex.probes.listening() => {
             ex.raise(class, iss, far, info.pc);
             Ok(Flow::Entered)
         }
@@ -179,7 +179,7 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
                 && ex.tlb.space() as u64 == ctx.tlb
                 && mode(ex.cpu).is_some_and(|m| super::index(m) == usize::from(ctx.mode))
                 && ex.quiet()
-                && !ex.probes.active()
+                && !ex.probes.listening()
         }
         _ => false,
     }
@@ -190,7 +190,7 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
 fn goes_on(ex: &Exec<'_>, flow: Flow) -> Option<Mode> {
     let quiet = match flow {
         Flow::Jump | Flow::Again | Flow::Next => true,
-        Flow::Event | Flow::Entered => ex.quiet() && !ex.probes.active(),
+        Flow::Event | Flow::Entered => ex.quiet() && !ex.probes.listening(),
         Flow::Halt | Flow::Yield => false,
     };
     mode(ex.cpu).filter(|_| quiet && !ex.attention && ex.left > 0)

@@ -140,7 +140,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     }
     // A fault's handler is entered here, as the driver would do it: that is the step.
     let (result, raised) = match result {
-        Err(Trap::Fault { vector, code }) if !ex.probes.active() => {
+        Err(Trap::Fault { vector, code }) if !ex.probes.listening() => {
             back_to(ex, info);
             (ex.raise(vector, code).map(|()| Flow::Entered), true)
         }
@@ -179,7 +179,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
 /// Does what stores into page tables ask for, if nothing else wants attention. Compiled code at `pc` may only
 /// go on if it is still known to be where it was.
 fn settle(ctx: &mut Ctx, ex: &mut Exec<'_>, pc: Option<u64>) {
-    let more = ex.bus.attention() || ex.probes.active() || ex.cpu.debug_pending != 0;
+    let more = ex.bus.attention() || ex.probes.listening() || ex.cpu.debug_pending != 0;
     if more || !ex.mem.only_table_hits() {
         return;
     }
@@ -215,7 +215,7 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
                 && ex.tlb.space() as u64 == ctx.tlb
                 && super::mode(ex.cpu) == Some(ctx.mode)
                 && ex.quiet()
-                && !ex.probes.active()
+                && !ex.probes.listening()
         }
         _ => false,
     }
@@ -240,7 +240,9 @@ fn goes_on(ex: &mut Exec<'_>, flow: Flow) -> Option<Mode> {
             // So does RF without breakpoints: nobody sees it any more.
             let resume = ex.cpu.rflags & bit::RF;
             ex.cpu.rflags &= !bit::RF;
-            let quiet = ex.quiet() && !ex.probes.active();
+            // There may be a breakpoint, where the engine is left before that instruction.
+            let seen = ex.probes.active() && (shadow == Shadow::Sti || resume != 0);
+            let quiet = ex.quiet() && !ex.probes.listening() && !seen;
             if !quiet {
                 ex.cpu.shadow = shadow;
                 ex.cpu.rflags |= resume;

@@ -120,7 +120,7 @@ fn put_words(mem: &mut Memory, at: u64, words: &[u32]) {
 
 fn machine(r: &mut Random) -> (Cpu, Memory) {
     let mut mem = memory(SIZE);
-    let model = if r.one_in(2) { Model::Max } else { Model::CortexA53 };
+    let model = if r.one_in(2) { Model::MAX } else { Model::CortexA53 };
     let mut cpu = Cpu::new(model, 0, 1, CODE);
     let el = u8::from(!r.one_in(2));
     cpu.el = el;

@@ -82,7 +82,7 @@ impl Subject {
     }
 
     fn cpu(s: &State) -> Cpu {
-        let mut cpu = Cpu::new(Model::Max, 0, 1, ENTRY);
+        let mut cpu = Cpu::new(Model::MAX, 0, 1, ENTRY);
         cpu.el = 0;
         cpu.sp_sel = false;
         cpu.sys.sctlr[1] |= sctlr::M | sctlr::UCI | sctlr::UCT | sctlr::DZE;

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn registers_are_read_in_their_size() {
-        let mut cpu = Cpu::new(Model::Max, 0, 1, 0);
+        let mut cpu = Cpu::new(Model::MAX, 0, 1, 0);
         assert!(cpu.set_register("v3", 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10));
         assert!(cpu.set_register("x29", 0x1122_3344_5566_7788));
         for r in layout().registers {

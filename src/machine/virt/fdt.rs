@@ -167,7 +167,7 @@ fn cpus(f: &mut FdtWriter, c: &VirtConfig) -> Result<(), Error> {
     let compatible = match c.model {
         Model::CortexA53 => "arm,cortex-a53",
         Model::CortexA57 => "arm,cortex-a57",
-        Model::Max => "arm,armv8",
+        Model::Max(_) => "arm,armv8",
     };
     for i in 0..c.cpus {
         let affinity = c.affinity(i);
