@@ -150,8 +150,8 @@ pub trait Translator: Sized + 'static {
     fn shared_code(memory: &mut CodeMemory) -> Option<Self::Shared>;
     /// Compiles a block. `None` when it cannot be.
     fn compile(src: &Source<'_, Self>, to: Target<Self>) -> Option<Code<Self::Info>>;
-    /// Runs compiled code in a mode, from an address on, until it is left. Returns the reason, see [`exit`]. `targets` are the
-    /// addresses of the modes' [`Targets`], `tlbs` the other CPUs' TLBs.
+    /// Runs compiled code in a mode, from an address on, until it is left. Returns the reason, see [`exit`].
+    /// `targets` are the addresses of the modes' [`Targets`], `tlbs` the other CPUs' TLBs.
     fn enter(
         shared: &Self::Shared,
         ctx: &mut Self::Context,
