@@ -398,11 +398,11 @@ impl<T: Translator> Compiled<T> {
         let rip = T::pc(ex.cpu);
         let link = self.link.take();
         let flushes = self.stats.flushes;
-        let mut e = *ex.tlb.entry(rip, Access::Fetch);
+        let mut e = ex.tlb.entry(rip, Access::Fetch);
         if rip.wrapping_sub(e.tag) >= PAGE_SIZE {
             T::Guest::code(cache, tlbs, ex)?;
             self.dropped(cache);
-            e = *ex.tlb.entry(rip, Access::Fetch);
+            e = ex.tlb.entry(rip, Access::Fetch);
             if rip.wrapping_sub(e.tag) >= PAGE_SIZE {
                 return Ok(None);
             }
