@@ -178,9 +178,18 @@ impl Default for Tlb {
     }
 }
 
+/// Which entry for `access` has the translation of `lin`, of one space's. Code has less to choose from than data, and
+/// lies at round distances: fetches take more of the address.
+#[inline(always)]
+pub const fn way(lin: u64, access: Access) -> usize {
+    let page = (lin >> PAGE_SHIFT) as usize;
+    let page = if matches!(access, Access::Fetch) { page ^ page >> WAYS.trailing_zeros() } else { page };
+    page & (WAYS - 1)
+}
+
 /// An empty entry: its tag is that of a page whose translations lie elsewhere, the first one's or the second's.
 const fn empty(index: usize) -> [u64; 2] {
-    [if index % WAYS == 0 { PAGE_SIZE } else { 0 }, 0]
+    [if index.is_multiple_of(WAYS) { PAGE_SIZE } else { 0 }, 0]
 }
 
 impl Tlb {
@@ -204,8 +213,7 @@ impl Tlb {
 
     #[inline(always)]
     fn index(&self, lin: u64, access: Access) -> usize {
-        let way = (lin >> PAGE_SHIFT) as usize & (WAYS - 1);
-        (self.current * SPACE + access as usize * WAYS + way) & (SPACE * SPACES - 1)
+        (self.current * SPACE + access as usize * WAYS + way(lin, access)) & (SPACE * SPACES - 1)
     }
 
     /// The first entry of the current space, for compiled code: `access * WAYS + way` from here.
@@ -365,7 +373,7 @@ impl Tlb {
         if frame >= self.writers.len() {
             self.writers.resize(frame + 1, Writers::NONE);
         }
-        let way = (lin >> PAGE_SHIFT) as u16 & (WAYS as u16 - 1);
+        let way = way(lin, Access::Write) as u16;
         let Writers::Few(few) = &mut self.writers[frame] else { return };
         match few.iter_mut().find(|(w, spaces)| *w == way || *spaces == 0) {
             Some(place) => *place = (way, place.1 | 1 << self.current),
@@ -506,9 +514,8 @@ impl Tlb {
         for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
             self.new_stamp(s);
             if span == PAGE_SHIFT {
-                let way = (base >> PAGE_SHIFT) as usize & (WAYS - 1);
                 for access in [Access::Read, Access::Write, Access::Fetch] {
-                    let i = s * SPACE + access as usize * WAYS + way;
+                    let i = s * SPACE + access as usize * WAYS + way(base, access);
                     // Addresses are compared as 48 bits: a table does not know the sign extension.
                     if (self.entries[i][0] ^ base) << 16 == 0 {
                         self.entries[i] = empty(i);
