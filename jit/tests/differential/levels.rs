@@ -44,13 +44,14 @@ const ANYWHERE: &[&[u8]] = &[
     &[0x9c, 0x58],
 ];
 const KERNEL_ONLY: &[&[u8]] = &[
-    // CLI; STI; STD, CLD; SWAPGS; PUSHF, POPF; MOV RAX, CR3 and back; CR3 of the other tables
+    // CLI; STI; STD, CLD; SWAPGS; PUSHF, POPF; MOV RAX, CR3 and back; CR3 of each table
     &[0xfa],
     &[0xfb],
     &[0xfd, 0xfc],
     &[0x0f, 0x01, 0xf8],
     &[0x9c, 0x9d],
     &[0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8],
+    &[0xb8, 0, (TABLES >> 8) as u8, 0, 0, 0x0f, 0x22, 0xd8],
     &[0xb8, 0, (TABLES_TOO >> 8) as u8, 0, 0, 0x0f, 0x22, 0xd8],
 ];
 
@@ -214,7 +215,7 @@ fn machine(r: &mut Random) -> (Cpu, Memory) {
     // An instruction that begins in the page before goes on in another way here.
     let page = KERNEL as usize + 0x1000;
     let mut page = mem.bytes()[page..page + 0x1000].to_vec();
-    page[..4].iter_mut().for_each(|b| *b ^= if r.one_in(3) { 1 << r.below(8) } else { 0 });
+    page[..4].iter_mut().for_each(|b| *b ^= if r.one_in(2) { 1 << r.below(8) } else { 0 });
     put(&mut mem, OTHER, &page);
     for reg in 0..16 {
         cpu.regs[reg] = r.next();
