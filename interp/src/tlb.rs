@@ -13,14 +13,19 @@
 use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Entries for one kind of access in one space, a power of two.
-pub const WAYS: usize = 512;
+/// Entries for one kind of access in one space, a power of two. Large, for whoever follows pointers: what is not
+/// used costs nothing.
+pub const WAYS: usize = 4096;
 /// Entries of one space: reads, writes, fetches, and a quarter unused to keep powers of two.
 const SPACE: usize = WAYS * 4;
 /// Address spaces kept; the last is never filled.
 const SPACES: usize = 16;
 /// The space that is never filled: every access takes the slow path.
 const UNCACHED: usize = SPACES - 1;
+/// Neighbouring entries that are looked at together when translations are dropped.
+const GROUP: usize = 16;
+/// Words with a bit for each group of entries for one kind of access in one space.
+const WORDS: usize = WAYS / GROUP / 64;
 
 /// Kinds of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,15 +96,21 @@ enum Parent {
 /// Where permissions to write to a frame were cached since [`Tlb::protect`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Writers {
-    None,
-    /// In these spaces, one bit each.
-    Way(u16, u16),
+    /// At these ways, in these spaces, one bit each.
+    Few([(u16, u16); 4]),
     Many,
+}
+
+impl Writers {
+    const NONE: Self = Self::Few([(0, 0); 4]);
 }
 
 /// The software TLB of one CPU.
 pub struct Tlb {
-    entries: Box<[Entry; SPACE * SPACES]>,
+    /// Each an [`Entry`]: tag and offset. Memory that the host gives zeroed, a page when it is first written.
+    entries: Box<[[u64; 2]; SPACE * SPACES]>,
+    /// By space and kind of access the groups of entries that may hold something.
+    used: Box<[[u64; WORDS]; 4 * SPACES]>,
     keys: [Option<Key>; SPACES],
     current: usize,
     /// The current space before this one.
@@ -139,9 +150,9 @@ impl Default for Size {
 
 impl Default for Tlb {
     fn default() -> Self {
-        let mut entries = vec![Entry { tag: 0, offset: 0 }; SPACE * SPACES].into_boxed_slice();
-        for (i, e) in entries.iter_mut().enumerate() {
-            e.tag = empty_tag(i);
+        let mut entries = vec![[0; 2]; SPACE * SPACES].into_boxed_slice();
+        for i in (0..SPACE * SPACES).step_by(WAYS) {
+            entries[i] = empty(i);
         }
         let Ok(entries) = entries.try_into() else { unreachable!("the size is the constant's") };
         // No two TLBs have a stamp in common. Nobody but compiled code looks at them.
@@ -149,6 +160,7 @@ impl Default for Tlb {
         let last_stamp = TLBS.fetch_add(1, Ordering::Relaxed) << 40;
         Self {
             entries,
+            used: Box::new([[0; WORDS]; 4 * SPACES]),
             keys: [None; SPACES],
             current: UNCACHED,
             before: UNCACHED,
@@ -166,9 +178,18 @@ impl Default for Tlb {
     }
 }
 
-/// The tag of an empty entry: a page whose translations lie in the neighbouring entry.
-const fn empty_tag(index: usize) -> u64 {
-    ((index as u64 & (WAYS as u64 - 1)) ^ 1) << PAGE_SHIFT
+/// Which entry for `access` has the translation of `lin`, of one space's. Code has less to choose from than data, and
+/// lies at round distances: fetches take more of the address.
+#[inline(always)]
+pub const fn way(lin: u64, access: Access) -> usize {
+    let page = (lin >> PAGE_SHIFT) as usize;
+    let page = if matches!(access, Access::Fetch) { page ^ page >> WAYS.trailing_zeros() } else { page };
+    page & (WAYS - 1)
+}
+
+/// An empty entry: its tag is that of a page whose translations lie elsewhere, the first one's or the second's.
+const fn empty(index: usize) -> [u64; 2] {
+    [if index.is_multiple_of(WAYS) { PAGE_SIZE } else { 0 }, 0]
 }
 
 impl Tlb {
@@ -185,19 +206,19 @@ impl Tlb {
 
     /// The entry where a translation of `lin` for `access` in the current space would be.
     #[inline(always)]
-    pub fn entry(&self, lin: u64, access: Access) -> &Entry {
-        &self.entries[self.index(lin, access)]
+    pub fn entry(&self, lin: u64, access: Access) -> Entry {
+        let [tag, offset] = self.entries[self.index(lin, access)];
+        Entry { tag, offset }
     }
 
     #[inline(always)]
     fn index(&self, lin: u64, access: Access) -> usize {
-        let way = (lin >> PAGE_SHIFT) as usize & (WAYS - 1);
-        (self.current * SPACE + access as usize * WAYS + way) & (SPACE * SPACES - 1)
+        (self.current * SPACE + access as usize * WAYS + way(lin, access)) & (SPACE * SPACES - 1)
     }
 
     /// The first entry of the current space, for compiled code: `access * WAYS + way` from here.
     pub fn space(&self) -> *const Entry {
-        self.entries[self.current * SPACE..].as_ptr()
+        self.entries[self.current * SPACE..].as_ptr().cast()
     }
 
     /// A number that the current space gets whenever a translation in it may have ceased to hold, and
@@ -258,12 +279,39 @@ impl Tlb {
         self.current = space;
     }
 
-    fn clear_space(&mut self, space: usize) {
-        for i in space * SPACE..(space + 1) * SPACE {
-            self.entries[i].tag = empty_tag(i);
+    /// Empties the entries of one kind of access in a space whose tag is one of these.
+    fn drop_where(&mut self, space: usize, access: usize, drop: impl Fn(&[u64; 2]) -> bool) {
+        let kind = space * 4 + access;
+        for word in 0..WORDS {
+            let mut bits = self.used[kind][word];
+            while bits != 0 {
+                let group = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let start = kind * WAYS + group * GROUP;
+                for i in start..start + GROUP {
+                    if drop(&self.entries[i]) {
+                        self.entries[i] = empty(i);
+                    }
+                }
+            }
         }
-        self.keys[space] = None;
+    }
+
+    /// Empties all entries of one kind of access in a space.
+    fn drop_all(&mut self, space: usize, access: usize) {
+        self.drop_where(space, access, |_| true);
+        self.used[space * 4 + access] = [0; WORDS];
+    }
+
+    /// Empties all entries of a space.
+    fn drop_space(&mut self, space: usize) {
         self.new_stamp(space);
+        (0..3).for_each(|access| self.drop_all(space, access));
+    }
+
+    fn clear_space(&mut self, space: usize) {
+        self.drop_space(space);
+        self.keys[space] = None;
     }
 
     /// The space of `key`, if it has one.
@@ -274,7 +322,7 @@ impl Tlb {
     /// As [`Tlb::space`], of a space that [`Tlb::find`] gave, until [`Tlb::changes`] gives something else; of `None`
     /// one that is never filled.
     pub fn space_at(&self, space: Option<usize>) -> *const Entry {
-        self.entries[space.unwrap_or(UNCACHED) * SPACE..].as_ptr()
+        self.entries[space.unwrap_or(UNCACHED) * SPACE..].as_ptr().cast()
     }
 
     /// Changes whenever a space gets another key.
@@ -296,12 +344,7 @@ impl Tlb {
 
     /// Drops every translation, keeps the current space.
     fn clear_entries(&mut self) {
-        for (i, e) in self.entries.iter_mut().enumerate() {
-            e.tag = empty_tag(i);
-        }
-        for s in 0..UNCACHED {
-            self.new_stamp(s);
-        }
+        (0..UNCACHED).for_each(|s| self.drop_space(s));
         self.tables.clear();
     }
 
@@ -314,12 +357,12 @@ impl Tlb {
         let i = self.index(lin, access);
         if self.size.ways < WAYS {
             // The entries that a smaller table would have in this place.
-            let start = i & !(WAYS - 1);
-            for j in (start + (i & (self.size.ways - 1))..start + WAYS).step_by(self.size.ways) {
-                self.entries[j].tag = empty_tag(j);
-            }
+            let pages = (self.size.ways as u64 - 1) << PAGE_SHIFT;
+            self.drop_where(self.current, access as usize, |e| (e[0] ^ lin) & pages == 0);
         }
-        self.entries[i] = Entry { tag: lin & !(PAGE_SIZE - 1), offset: offset & !(PAGE_SIZE - 1) };
+        self.entries[i] = [lin & !(PAGE_SIZE - 1), offset & !(PAGE_SIZE - 1)];
+        let group = i % WAYS / GROUP;
+        self.used[self.current * 4 + access as usize][group / 64] |= 1 << (group % 64);
         if access == Access::Write {
             self.note_writer(lin, offset);
         }
@@ -328,15 +371,14 @@ impl Tlb {
     fn note_writer(&mut self, lin: u64, offset: u64) {
         let frame = (offset >> PAGE_SHIFT) as usize;
         if frame >= self.writers.len() {
-            self.writers.resize(frame + 1, Writers::None);
+            self.writers.resize(frame + 1, Writers::NONE);
         }
-        let way = (lin >> PAGE_SHIFT) as u16 & (WAYS as u16 - 1);
-        let writers = &mut self.writers[frame];
-        *writers = match *writers {
-            Writers::None => Writers::Way(way, 1 << self.current),
-            Writers::Way(w, spaces) if w == way => Writers::Way(way, spaces | 1 << self.current),
-            _ => Writers::Many,
-        };
+        let way = way(lin, Access::Write) as u16;
+        let Writers::Few(few) = &mut self.writers[frame] else { return };
+        match few.iter_mut().find(|(w, spaces)| *w == way || *spaces == 0) {
+            Some(place) => *place = (way, place.1 | 1 << self.current),
+            None => self.writers[frame] = Writers::Many,
+        }
     }
 
     /// Notes that a translation of `lin`, about to be cached, came through these table entries of
@@ -464,12 +506,7 @@ impl Tlb {
 
     /// Drops all translations in these spaces.
     fn clear_spaces(&mut self, spaces: u16) {
-        for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
-            self.new_stamp(s);
-            for i in s * SPACE..(s + 1) * SPACE {
-                self.entries[i].tag = empty_tag(i);
-            }
-        }
+        (0..UNCACHED).filter(|s| spaces >> s & 1 != 0).for_each(|s| self.drop_space(s));
     }
 
     /// Drops the translations of `1 << span` bytes at `base` in these spaces.
@@ -477,19 +514,16 @@ impl Tlb {
         for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
             self.new_stamp(s);
             if span == PAGE_SHIFT {
-                let way = (base >> PAGE_SHIFT) as usize & (WAYS - 1);
                 for access in [Access::Read, Access::Write, Access::Fetch] {
-                    let i = s * SPACE + access as usize * WAYS + way;
+                    let i = s * SPACE + access as usize * WAYS + way(base, access);
                     // Addresses are compared as 48 bits: a table does not know the sign extension.
-                    if (self.entries[i].tag ^ base) << 16 == 0 {
-                        self.entries[i].tag = empty_tag(i);
+                    if (self.entries[i][0] ^ base) << 16 == 0 {
+                        self.entries[i] = empty(i);
                     }
                 }
             } else {
-                for i in s * SPACE..(s + 1) * SPACE {
-                    if (self.entries[i].tag ^ base) << 16 >> 16 >> span == 0 {
-                        self.entries[i].tag = empty_tag(i);
-                    }
+                for access in 0..3 {
+                    self.drop_where(s, access, |e| (e[0] ^ base) << 16 >> 16 >> span == 0);
                 }
             }
         }
@@ -499,12 +533,7 @@ impl Tlb {
     pub fn drop_writes(&mut self) {
         self.write_drops += 1;
         for s in 0..UNCACHED {
-            if self.keys[s].is_some() {
-                let start = s * SPACE + Access::Write as usize * WAYS;
-                for i in start..start + WAYS {
-                    self.entries[i].tag = empty_tag(i);
-                }
-            }
+            self.drop_all(s, Access::Write as usize);
         }
     }
 
@@ -512,28 +541,24 @@ impl Tlb {
     pub fn protect(&mut self, offset: u64) {
         let frame = offset & !(PAGE_SIZE - 1);
         let Some(writers) = self.writers.get_mut((offset >> PAGE_SHIFT) as usize) else { return };
-        let all = match std::mem::replace(writers, Writers::None) {
-            Writers::None => return,
-            Writers::Way(way, spaces) => {
-                for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
-                    self.unpermit(s * SPACE + Access::Write as usize * WAYS + usize::from(way), frame);
-                }
-                false
-            }
-            Writers::Many => true,
-        };
-        self.write_drops += 1;
-        for s in (0..UNCACHED).filter(|_| all) {
-            let start = s * SPACE + Access::Write as usize * WAYS;
-            for i in start..start + WAYS {
-                self.unpermit(i, frame);
-            }
+        let writers = std::mem::replace(writers, Writers::NONE);
+        if writers == Writers::NONE {
+            return;
         }
-    }
-
-    fn unpermit(&mut self, i: usize, frame: u64) {
-        if self.entries[i].offset == frame {
-            self.entries[i].tag = empty_tag(i);
+        self.write_drops += 1;
+        let Writers::Few(few) = writers else {
+            for s in 0..UNCACHED {
+                self.drop_where(s, Access::Write as usize, |e| e[1] == frame);
+            }
+            return;
+        };
+        for (way, spaces) in few {
+            for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
+                let i = s * SPACE + Access::Write as usize * WAYS + usize::from(way);
+                if self.entries[i][1] == frame {
+                    self.entries[i] = empty(i);
+                }
+            }
         }
     }
 }

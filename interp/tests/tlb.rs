@@ -2,7 +2,7 @@
 //! the entry.
 
 use dejavm_interp::mem::{Hit, Memory, Region, attr};
-use dejavm_interp::tlb::{Access, Key, Tlb, table_hits};
+use dejavm_interp::tlb::{Access, Key, Tlb, WAYS, table_hits};
 
 /// Frames of tables, and a page's linear address.
 const TOP: u64 = 0x1000;
@@ -97,4 +97,61 @@ fn a_table_that_is_left_behind_ends_nothing() {
     assert!(cached(&a, 1));
     assert!(store(&mut a, &mut [], &mut mem, TOP + 16));
     assert!(!cached(&a, 1));
+}
+
+#[test]
+fn an_empty_tlb_has_no_page() {
+    let mut a = tlb();
+    let pages = [0, 0x1000, 0x2000, (WAYS as u64) << 12, (WAYS as u64 + 1) << 12, u64::MAX - 0xfff];
+    let found = |a: &Tlb, access| pages.iter().filter(|p| a.entry(**p, access).tag == **p).count();
+    for access in [Access::Read, Access::Write, Access::Fetch] {
+        assert_eq!(found(&a, access), 0);
+        for page in pages {
+            a.fill(page, access, 0x5000);
+            assert_eq!(found(&a, access), 1, "one at a time: {page:#x}");
+            a.clear();
+            a.select(Some(Key { root: TOP, ..Key::default() }));
+        }
+        assert_eq!(found(&a, access), 0);
+    }
+}
+
+/// Entries of upper tables translate more than a page.
+#[test]
+fn a_store_to_an_upper_entry_drops_all_that_came_through_it() {
+    let (mut mem, mut a) = (memory(), tlb());
+    let far = PAGE + (1 << 21);
+    for lin in [PAGE, PAGE + 0x1f_f000, far] {
+        a.note_walk(&mut mem, lin, 3, [(TOP + 8 * (lin >> 21), 21)]);
+        for access in [Access::Read, Access::Write, Access::Fetch] {
+            a.fill(lin, access, 0x8000);
+        }
+    }
+    let left = |a: &Tlb| [PAGE, PAGE + 0x1f_f000, far].map(|p| a.entry(p, Access::Fetch).tag == p);
+    assert!(store(&mut a, &mut [], &mut mem, TOP + 16));
+    assert_eq!(left(&a), [false, false, true]);
+    a.drop_writes();
+    assert_ne!(a.entry(far, Access::Write).tag, far);
+    assert_eq!(a.entry(far, Access::Read).tag, far);
+}
+
+/// However many pages show a frame.
+#[test]
+fn every_permission_to_write_to_a_table_is_dropped() {
+    for many in 1..8 {
+        let mut a = tlb();
+        let other = Some(Key { root: OTHER, ..Key::default() });
+        for n in 0..many {
+            a.select(if n % 2 == 0 { other } else { Some(Key { root: TOP, ..Key::default() }) });
+            a.fill(PAGE + (n << 12), Access::Write, LOW);
+            a.fill(PAGE + (n << 12), Access::Read, LOW);
+        }
+        a.protect(LOW);
+        for n in 0..many {
+            a.select(if n % 2 == 0 { other } else { Some(Key { root: TOP, ..Key::default() }) });
+            let page = PAGE + (n << 12);
+            assert_ne!(a.entry(page, Access::Write).tag, page);
+            assert_eq!(a.entry(page, Access::Read).tag, page);
+        }
+    }
 }

@@ -78,6 +78,8 @@ pub struct Source<'a, T: Translator> {
     pub bytes: &'a [u8],
     /// The PC at its start.
     pub pc: u64,
+    /// Where the page lies in the host mapping that its only instruction goes on in, if it does.
+    pub second: Option<u64>,
     /// The mode that it is compiled for.
     pub mode: T::Mode,
     /// Most instructions to take.
@@ -401,11 +403,11 @@ impl<T: Translator> Compiled<T> {
         let rip = T::pc(ex.cpu);
         let link = self.link.take();
         let flushes = self.stats.flushes;
-        let mut e = *ex.tlb.entry(rip, Access::Fetch);
+        let mut e = ex.tlb.entry(rip, Access::Fetch);
         if rip.wrapping_sub(e.tag) >= PAGE_SIZE {
             T::Guest::code(cache, tlbs, ex)?;
             self.dropped(cache);
-            e = *ex.tlb.entry(rip, Access::Fetch);
+            e = ex.tlb.entry(rip, Access::Fetch);
             if rip.wrapping_sub(e.tag) >= PAGE_SIZE {
                 return Ok(None);
             }
@@ -449,19 +451,29 @@ impl<T: Translator> Compiled<T> {
         self.dropped(cache);
         let rip = T::pc(ex.cpu);
         let breaks = ex.probes.breaks_in(rip, decoded.bytes.into());
-        if decoded.second != u64::MAX || decoded.key != key || breaks {
+        if decoded.key != key || breaks {
             return Ok(None);
         }
-        let offset = (key >> 4) as usize;
-        let Some(bytes) = ex.mem.bytes().get(offset..offset + decoded.bytes as usize) else {
-            return Ok(None);
-        };
+        let (offset, len) = ((key >> 4) as usize, decoded.bytes as usize);
+        let room = (PAGE_SIZE - (key >> 4) % PAGE_SIZE) as usize;
+        let Some(mut bytes) = ex.mem.bytes().get(offset..offset + len.min(room)) else { return Ok(None) };
+        // One instruction that goes on in another page.
+        let second = (decoded.second != u64::MAX).then_some(decoded.second);
+        let crossing;
+        if let Some(at) = second {
+            let Some(rest) = ex.mem.bytes().get(at as usize..at as usize + len.saturating_sub(room)) else {
+                return Ok(None);
+            };
+            crossing = [bytes, rest].concat();
+            bytes = &crossing;
+        }
         let src = Source::<T> {
             cpu: ex.cpu,
             block: &decoded,
             ops: cache.ops(&decoded),
             bytes,
             pc: rip,
+            second,
             mode,
             most: self.settings.most,
             count: self.counting,

@@ -5,7 +5,7 @@ use std::mem::{offset_of, size_of};
 
 /// Bytes of a TLB entry; a power of two that the shifts below count on.
 pub const ENTRY: usize = size_of::<Entry>();
-const _: () = assert!(ENTRY == 16 && WAYS == 512);
+const _: () = assert!(ENTRY == 16 && WAYS == 4096);
 
 /// Offset of the entries for an access from the start of the space.
 pub const fn table(access: Access) -> i32 {

@@ -150,14 +150,25 @@ fn find(asm: &mut Asm, jumps: i32, align: u32, miss: DynamicLabel) {
     dynasm!(asm ; .arch x64 ; jne =>miss);
 }
 
+/// RCX = the offset of the TLB's entry for a fetch from RAX, see [`dejavm_interp::tlb::way`].
+pub fn fetch_way(asm: &mut Asm) {
+    const { assert!(WAYS == 1 << 12 && ENTRY == 1 << 4) };
+    dynasm!(asm
+        ; .arch x64
+        ; mov rcx, rax
+        ; shr rcx, 12
+        ; xor rcx, rax
+        ; shr ecx, 8
+        ; and ecx, ((WAYS - 1) * ENTRY) as i32
+    );
+}
+
 /// Goes to `miss` unless the TLB has the translation that the entry at RDX for RAX was found through.
 fn compare(asm: &mut Asm, tlb: i32, miss: DynamicLabel) {
     let fetch = table(Access::Fetch);
+    fetch_way(asm);
     dynasm!(asm
         ; .arch x64
-        ; mov ecx, eax
-        ; shr ecx, 8
-        ; and ecx, ((WAYS - 1) * ENTRY) as i32
         ; add rcx, [rbp + tlb]
         ; and rax, -(PAGE_SIZE as i32)
         ; cmp [rcx + fetch + TAG], rax

@@ -27,13 +27,14 @@ const SHARED: Shared = Shared {
     run_op: 0x2000,
     exit: 0x3000,
     indirect: 0x4000,
+    level: 0xa000,
     renew: 0x7000,
     load_sse: 0x5000,
     load_x87: 0x6000,
     miss_read: 0x8000,
     miss_write: 0x9000,
 };
-const NAMES: [(u64, &str); 9] = [
+const NAMES: [(u64, &str); 10] = [
     (0x1000, "enter"),
     (0x2000, "run_op"),
     (0x3000, "exit"),
@@ -43,6 +44,7 @@ const NAMES: [(u64, &str); 9] = [
     (0x7000, "renew"),
     (0x8000, "miss_read"),
     (0x9000, "miss_write"),
+    (0xa000, "level"),
 ];
 
 /// Names of what host code jumps to.
@@ -108,6 +110,7 @@ fn case(bits: u32, bytes: &[u8]) -> String {
         sse: true,
         x87: true,
         most: usize::MAX,
+        second: None,
         count: false,
     };
     let code = block::compile(&source, SHARED, BASE, 0, 0, 0).expect("it compiles");

@@ -120,7 +120,13 @@ impl Guest for X86 {
                 return Ok(Code::Block(*block));
             }
             let next = ex.wrap((lin | (PAGE_SIZE - 1)).wrapping_add(1));
-            if let Place::Ram(o) | Place::Rom(o) = ex.translate(Rights::Current, next, Access::Fetch)?.place
+            let e = ex.tlb.entry(next, Access::Fetch);
+            let place = if next.wrapping_sub(e.tag) < PAGE_SIZE {
+                Place::Ram(e.offset)
+            } else {
+                ex.translate(Rights::Current, next, Access::Fetch)?.place
+            };
+            if let Place::Ram(o) | Place::Rom(o) = place
                 && o == block.second
             {
                 return Ok(Code::Block(*block));

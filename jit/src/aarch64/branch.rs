@@ -13,8 +13,8 @@ use super::regs::host::{RAX, RCX};
 use crate::hit::{ENTRY, OFFSET, TAG, table};
 use crate::links;
 use dejavm_interp::aarch64::op::Op;
-use dejavm_interp::mem::{PAGE_SHIFT, PAGE_SIZE};
-use dejavm_interp::tlb::{Access, WAYS};
+use dejavm_interp::mem::PAGE_SIZE;
+use dejavm_interp::tlb::{Access, way};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
 /// The bit that tells BLR from BR and RET.
@@ -142,7 +142,7 @@ impl Compiler<'_> {
         // Unlinked, this first jump goes to the stub; linked, it goes nowhere.
         dynasm!(self.asm ; .arch x64 ; jmp =>stub);
         let skip = self.asm.offset().0 - 4;
-        let way = (pc >> PAGE_SHIFT) as usize & (WAYS - 1);
+        let way = way(pc, Access::Fetch);
         let entry = table(Access::Fetch) + (way * ENTRY) as i32;
         dynasm!(self.asm ; .arch x64 ; mov rax, [rbp + regs::TLB]);
         load_imm(self.asm, RCX, pc & !(PAGE_SIZE - 1));

@@ -15,6 +15,7 @@ use super::{regs, sse, system, x87};
 use crate::engine::Code;
 pub use crate::engine::{Site, exit};
 use dejavm_interp::cache::Block;
+use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
@@ -76,6 +77,8 @@ pub struct Shared {
     pub enter: usize,
     /// Hands instruction EAX to the interpreter, comes back unless the block must be left.
     pub run_op: usize,
+    /// Runs instruction EAX, which changes the privilege level, and goes on where it leads. Reached by a jump.
+    pub level: usize,
     /// Leaves compiled code with the reason in RAX.
     pub exit: usize,
     /// Goes on at the guest address RAX.
@@ -86,8 +89,8 @@ pub struct Shared {
     pub load_sse: usize,
     /// Loads the x87 state. Sets ZF if it could. Clobbers RAX, RCX, RDX.
     pub load_x87: usize,
-    /// Translates the linear address RAX for reading: RDX = where it lies in the host. ECX: 0, or offset of
-    /// the [`regs::Recent`] to renew from RBP; EDX: the highest offset in a page where the operand fits. Sets
+    /// Translates the linear address RAX for reading: RDX = where it lies in the host. RCX: offset of
+    /// the [`regs::Recent`] to renew from RBP; RDX: the highest offset in a page where the operand fits. Sets
     /// ZF if it could. Clobbers RAX and RCX.
     pub miss_read: usize,
     /// The same for writing.
@@ -181,6 +184,8 @@ pub struct Source<'a> {
     pub bytes: &'a [u8],
     /// RIP at its start.
     pub rip: u64,
+    /// See [`crate::engine::Source::second`].
+    pub second: Option<u64>,
     /// 64-bit mode; else flat 32-bit code.
     pub long: bool,
     /// Privilege level 3.
@@ -233,7 +238,11 @@ pub fn compile(
         infos: Vec::new(),
         first_info,
     };
-    let short = c.asm.new_dynamic_label();
+    let (short, interpret) = (c.asm.new_dynamic_label(), c.asm.new_dynamic_label());
+    if let Some(offset) = src.second {
+        let next = (src.rip | (PAGE_SIZE - 1)).wrapping_add(1);
+        c.compare_page(if src.long { next } else { next & 0xffff_ffff }, offset, interpret);
+    }
     if src.count {
         let n = steps.iter().filter(|s| s.plan.is_some()).map(|s| accesses(&s.ins)).sum::<i32>();
         dynasm!(c.asm
@@ -255,7 +264,7 @@ pub fn compile(
     }
     let hot = c.asm.offset().0;
     c.finish_cold();
-    dynasm!(c.asm ; .arch x64 ; =>short ; add r15, n as i32 ; mov eax, (u64::from(number) << 8 | exit::BUDGET) as i32);
+    dynasm!(c.asm ; .arch x64 ; =>short ; add r15, n as i32 ; =>interpret ; mov eax, (u64::from(number) << 8 | exit::BUDGET) as i32);
     c.jump_out(shared.exit);
     let sites = c.finish_sites(first_site);
     let infos = std::mem::take(&mut c.infos);

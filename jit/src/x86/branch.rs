@@ -13,12 +13,12 @@ use super::links;
 use super::mem::{ENTRY, OFFSET, TAG, table};
 use super::regs;
 use super::regs::host::{R14, RAX, RDX};
-use dejavm_interp::mem::{PAGE_SHIFT, PAGE_SIZE};
-use dejavm_interp::tlb::{Access, WAYS};
+use dejavm_interp::mem::PAGE_SIZE;
+use dejavm_interp::tlb::{Access, way};
 use dejavm_interp::x86::Exec;
 use dejavm_interp::x86::int::cond::number;
 use dejavm_interp::x86::op::Op;
-use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 
 /// True when no instruction of the block follows: it went somewhere.
@@ -87,7 +87,8 @@ impl Compiler<'_> {
                 self.move_stack(i32::from(word) + s.op.imm as i32);
                 dynasm!(self.asm ; .arch x64 ; jmp QWORD [rdx + links::CODE]);
             }
-            _ => self.conditional(s),
+            _ if ins.is_jcc_short_or_near() => self.conditional(s),
+            _ => self.level(s),
         }
     }
 
@@ -152,6 +153,16 @@ impl Compiler<'_> {
         (rip ^ self.start) & !(PAGE_SIZE - 1) == 0
     }
 
+    /// Goes to `other` unless the TLB has the page at `rip` for fetches, at this place. Clobbers RAX, RCX and EFLAGS.
+    pub fn compare_page(&mut self, rip: u64, offset: u64, other: DynamicLabel) {
+        let entry = table(Access::Fetch) + (way(rip, Access::Fetch) * ENTRY) as i32;
+        dynasm!(self.asm ; .arch x64 ; mov rax, [rbp + regs::TLB]);
+        load_imm(self.asm, super::regs::host::RCX, rip & !(PAGE_SIZE - 1));
+        dynasm!(self.asm ; .arch x64 ; cmp [rax + entry + TAG], rcx ; jne =>other);
+        load_imm(self.asm, super::regs::host::RCX, offset);
+        dynasm!(self.asm ; .arch x64 ; cmp [rax + entry + OFFSET], rcx ; jne =>other);
+    }
+
     /// Goes on at guest address `rip`. The flags are saved.
     pub fn chain(&mut self, rip: u64) {
         let stub = self.asm.new_dynamic_label();
@@ -165,8 +176,7 @@ impl Compiler<'_> {
         // Unlinked, this first jump goes to the stub; linked, it goes nowhere.
         dynasm!(self.asm ; .arch x64 ; jmp =>stub);
         let skip = self.asm.offset().0 - 4;
-        let way = (rip >> PAGE_SHIFT) as usize & (WAYS - 1);
-        let entry = table(Access::Fetch) + (way * ENTRY) as i32;
+        let entry = table(Access::Fetch) + (way(rip, Access::Fetch) * ENTRY) as i32;
         dynasm!(self.asm ; .arch x64 ; mov rax, [rbp + regs::TLB]);
         load_imm(self.asm, super::regs::host::RCX, rip & !(PAGE_SIZE - 1));
         dynasm!(self.asm

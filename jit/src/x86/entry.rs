@@ -18,7 +18,7 @@ use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, Tlb, WAYS, table_hits};
 use dejavm_interp::x86::flags::bit;
 use dejavm_interp::x86::op::REG_RIP;
-use dejavm_interp::x86::regs::{Shadow, Vector, seg};
+use dejavm_interp::x86::regs::{Shadow, Vector, gpr, seg};
 use dejavm_interp::x86::{Exec, Flow, Trap};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
@@ -28,12 +28,13 @@ use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 /// and `infos` the table of the instructions that it may hand over. `ctx` knows the mode, the mode's
 /// [`links::Targets`], and the other CPUs' TLBs, which nobody else uses meanwhile.
 pub fn enter(shared: &Shared, ctx: &mut Ctx, ex: &mut Exec<'_>, infos: &[OpInfo], code: u64) -> u64 {
-    ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
+    copy(&mut ctx.regs, &ex.cpu.regs);
     ctx.flags = flags::save(ex.cpu.flags.bits());
     ctx.memory = ex.mem.bytes_mut().as_mut_ptr() as u64;
     ctx.infos = infos.as_ptr() as u64;
     ctx.budget = ex.left;
     ctx.run_op = run_op as *const () as u64;
+    ctx.level = change_level as *const () as u64;
     ctx.fill = fill_tlb as *const () as u64;
     ctx.vectors = ex.cpu.vectors.as_mut_ptr() as u64;
     ctx.x87_state = std::ptr::from_mut(&mut ex.cpu.x87) as u64;
@@ -52,13 +53,22 @@ pub fn enter(shared: &Shared, ctx: &mut Ctx, ex: &mut Exec<'_>, infos: &[OpInfo]
         enter(std::ptr::from_mut(ctx).cast::<u8>().wrapping_offset(BIAS as isize), code)
     };
     if reason & 0xff != exit::RAN {
-        ex.cpu.regs[..16].copy_from_slice(&ctx.regs);
+        copy(&mut ex.cpu.regs, &ctx.regs);
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
         ex.left = ctx.budget;
         ex.cpu.mxcsr = ctx.mxcsr;
         x87::save(ctx, ex, |n| infos[n as usize]);
     }
     reason
+}
+
+/// Copies the sixteen registers one by one: they were just stored, or will be loaded, one by one, and the host
+/// waits for stores before it loads several of them at once.
+fn copy(to: &mut [u64], from: &[u64]) {
+    for (to, from) in to.iter_mut().zip(&from[..16]) {
+        // SAFETY: these are references.
+        unsafe { std::ptr::write_volatile(to, std::ptr::read_volatile(from)) };
+    }
 }
 
 /// MXCSR as Rust code wants it: all exceptions masked, rounding to nearest.
@@ -111,7 +121,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     ctx.missed += u64::from(info.compiled);
     // SAFETY: compiled code notes instructions of that same table.
     x87::save(ctx, ex, |n| unsafe { *(infos as *const OpInfo).add(n as usize) });
-    ex.cpu.regs[..16].copy_from_slice(&ctx.regs);
+    copy(&mut ex.cpu.regs, &ctx.regs);
     ex.cpu.mxcsr = ctx.mxcsr;
     ex.cpu.regs[usize::from(REG_RIP)] = info.next;
     ex.left = ctx.budget + info.rest;
@@ -127,7 +137,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         settle(ctx, ex, Some(info.next.wrapping_sub(info.op.len.into())));
     }
     if !ex.attention && stays(ctx, ex, info, result) {
-        ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
+        copy(&mut ctx.regs, &ex.cpu.regs);
         if info.flags {
             ctx.flags = flags::save(ex.cpu.flags.bits());
         }
@@ -138,6 +148,12 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
     if !info.flags {
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
     }
+    finish(ctx, ex, info, result)
+}
+
+/// What an instruction in the interpreter leads to that compiled code does not go on behind. Registers and flags are in
+/// the CPU. Returns a reason.
+fn finish(ctx: &mut Ctx, ex: &mut Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) -> u64 {
     // A fault's handler is entered here, as the driver would do it: that is the step.
     let (result, raised) = match result {
         Err(Trap::Fault { vector, code }) if !ex.probes.listening() => {
@@ -153,7 +169,7 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         && let Some(mode) = goes_on(ex, flow)
     {
         ctx.set_mode(mode);
-        ctx.regs.copy_from_slice(&ex.cpu.regs[..16]);
+        copy(&mut ctx.regs, &ex.cpu.regs);
         ctx.flags = flags::save(ex.cpu.flags.bits());
         ex.left -= 1;
         ctx.budget = ex.left;
@@ -174,6 +190,51 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         }
     });
     exit::RAN
+}
+
+/// [`run_op`] for what changes the privilege level and touches no more than RCX, RSP, R11 and RFLAGS: SYSCALL, SYSRET,
+/// IRET. Returns a reason.
+extern "sysv64" fn change_level(ctx: *mut Ctx, number: u32) -> u64 {
+    const TOUCHED: [usize; 3] = [gpr::RCX as usize, gpr::RSP as usize, 11];
+    // SAFETY: as in `run_op`.
+    let probed = unsafe { (*ctx).probed };
+    let reason = if probed { run_op(ctx, number) } else { 0 };
+    // SAFETY: as in `run_op`.
+    let (ctx, ex, info) = unsafe {
+        let ctx = &mut *ctx;
+        let ex = &mut *(ctx.exec as *mut Exec<'_>);
+        let info = &*(ctx.infos as *const OpInfo).add(number as usize);
+        (ctx, ex, info)
+    };
+    if probed {
+        ctx.rip = if reason == 0 { info.next } else { ctx.rip };
+        return if reason == 0 { exit::JUMP } else { reason };
+    }
+    let infos = ctx.infos;
+    // SAFETY: as in `run_op`.
+    x87::save(ctx, ex, |n| unsafe { *(infos as *const OpInfo).add(n as usize) });
+    TOUCHED.iter().for_each(|&r| ex.cpu.regs[r] = ctx.regs[r]);
+    ex.cpu.mxcsr = ctx.mxcsr;
+    ex.cpu.regs[usize::from(REG_RIP)] = info.next;
+    ex.cpu.flags.set_bits(flags::restore(ctx.flags));
+    ex.left = ctx.budget + info.rest;
+    let result = (info.op.run)(ex, &info.op);
+    if let Ok(flow) = result
+        && !ex.attention
+        && let Some(mode) = goes_on(ex, flow)
+    {
+        TOUCHED.iter().for_each(|&r| ctx.regs[r] = ex.cpu.regs[r]);
+        ctx.flags = flags::save(ex.cpu.flags.bits());
+        ex.left -= 1;
+        ctx.budget = ex.left;
+        ctx.rip = ex.cpu.rip();
+        ctx.set_mode(mode);
+        refresh(ctx, ex);
+        return exit::JUMP;
+    }
+    TOUCHED.iter().for_each(|&r| ctx.regs[r] = ex.cpu.regs[r]);
+    copy(&mut ex.cpu.regs, &ctx.regs);
+    finish(ctx, ex, info, result)
 }
 
 /// Does what stores into page tables ask for, if nothing else wants attention. Compiled code at `pc` may only
@@ -319,8 +380,22 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; cmp eax, exit::JUMP as i32
         ; jne =>leave
     );
+    let entered = asm.new_dynamic_label();
+    dynasm!(asm ; .arch x64 ; =>entered);
     fill(&mut asm);
     dynasm!(asm ; .arch x64 ; mov rax, [rbp + regs::RIP] ; jmp =>jump);
+
+    shared.level = at(&asm);
+    spill(&mut asm);
+    dynasm!(asm
+        ; .arch x64
+        ; lea rdi, [rbp - BIAS]
+        ; mov esi, eax
+        ; call QWORD [rbp + regs::LEVEL]
+        ; cmp eax, exit::JUMP as i32
+        ; je =>entered
+        ; jmp =>leave
+    );
 
     shared.indirect = at(&asm);
     let miss = asm.new_dynamic_label();
@@ -367,47 +442,47 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
 /// See [`Shared::miss_read`].
 fn translate_miss(asm: &mut Asm, access: Access) {
     let table = table(access);
-    let [retry, walk, over, fail] = std::array::from_fn(|_| asm.new_dynamic_label());
+    let [retry, walk] = std::array::from_fn(|_| asm.new_dynamic_label());
     dynasm!(asm
         ; .arch x64
-        ; push rax
-        ; push rcx
-        ; push rdx
+        ; push rbx
         ; =>retry
-        ; mov ecx, eax
-        ; shr ecx, 8
-        ; and ecx, ((WAYS - 1) * ENTRY) as i32
-        ; add rcx, [rbp + regs::TLB]
-        ; mov rdx, rax
-        ; sub rdx, [rcx + table + TAG]
-        ; cmp rdx, [rsp]
+        ; mov ebx, eax
+        ; shr ebx, 8
+        ; and ebx, ((WAYS - 1) * ENTRY) as i32
+        ; add rbx, [rbp + regs::TLB]
+        ; sub rax, [rbx + table + TAG]
+        ; cmp rax, rdx
         ; ja =>walk
-        ; add rdx, [rcx + table + OFFSET]
+        ; mov rdx, [rbx + table + OFFSET]
         ; add rdx, [rbp + regs::MEMORY]
-        ; mov rax, [rsp + 8]
-        ; test eax, eax
-        ; jz =>over
-        ; mov rcx, [rcx + table + TAG]
-        ; mov [rbp + rax + PAGE], rcx
-        ; mov rcx, rdx
-        ; sub rcx, [rsp + 16]
-        ; mov [rbp + rax + DELTA], rcx
-        ; =>over
-        ; add rsp, 24
+        ; mov rbx, [rbx + table + TAG]
+        ; add rax, rdx
+        ; sub rdx, rbx
+        ; mov [rbp + rcx + PAGE], rbx
+        ; mov [rbp + rcx + DELTA], rdx
+        ; mov rdx, rax
+        ; pop rbx
         ; xor eax, eax
         ; ret
         ; =>walk
+        ; add rax, [rbx + table + TAG]
+        ; push rcx
+        ; push rdx
+        ; push rax
+        ; push rax
     );
-    call_fill(asm, 16, access);
+    call_fill(asm, 0, access);
     dynasm!(asm
         ; .arch x64
         ; test eax, eax
-        ; jz =>fail
-        ; mov rax, [rsp + 16]
-        ; jmp =>retry
-        ; =>fail
-        ; add rsp, 24
-        ; inc eax
+        ; pop rax
+        ; pop rax
+        ; pop rdx
+        ; pop rcx
+        ; jnz =>retry
+        ; pop rbx
+        ; or eax, 1
         ; ret
     );
 }
@@ -444,9 +519,10 @@ fn renew(asm: &mut Asm) {
         ; push rax
         ; push rax
         ; =>retry
-        ; mov ecx, eax
-        ; shr ecx, 8
-        ; and ecx, ((WAYS - 1) * ENTRY) as i32
+    );
+    crate::links::fetch_way(asm);
+    dynasm!(asm
+        ; .arch x64
         ; add rcx, [rbp + regs::TLB]
         ; and rax, -(PAGE_SIZE as i32)
         ; cmp [rcx + fetch + TAG], rax

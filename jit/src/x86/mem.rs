@@ -24,6 +24,8 @@ use std::mem::{offset_of, size_of};
 
 pub(super) const PAGE: i32 = offset_of!(Recent, page) as i32;
 pub(super) const DELTA: i32 = offset_of!(Recent, delta) as i32;
+/// Offset from RBP of a translation that nobody uses.
+const NOWHERE: i32 = regs::RECENT + ((regs::RECENT_BASES - 1) * size_of::<Recent>()) as i32;
 
 /// What an operand's address is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,6 +299,7 @@ impl Compiler<'_> {
 
     /// Emits a call of [`super::block::Shared::miss_read`] or `miss_write`.
     pub fn ask(&mut self, size: u8, access: Access, slot: i32) {
+        let slot = if slot == 0 { NOWHERE } else { slot };
         let limit = PAGE_SIZE as i32 - i32::from(size);
         dynasm!(self.asm ; .arch x64 ; mov ecx, slot ; mov edx, limit);
         self.call(if access == Access::Write { self.shared.miss_write } else { self.shared.miss_read });

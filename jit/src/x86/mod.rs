@@ -137,6 +137,7 @@ impl Translator for X64 {
             ops: src.ops,
             bytes: src.bytes,
             rip: src.pc,
+            second: src.second,
             long: src.mode.long,
             user: src.mode.user,
             model: src.cpu.model,

@@ -82,6 +82,8 @@ pub struct Ctx {
     pub budget: u64,
     /// The function that runs one instruction in the interpreter.
     pub run_op: u64,
+    /// The one that runs an instruction which changes the privilege level.
+    pub level: u64,
     /// The function that fills the TLB.
     pub fill: u64,
     /// Target of a branch that left compiled code.
@@ -184,6 +186,7 @@ field! {
     TEMP: temp,
     BUDGET: budget,
     RUN_OP: run_op,
+    LEVEL: level,
     FILL: fill,
     RIP: rip,
     VECTORS: vectors,

@@ -57,7 +57,10 @@ pub fn plan(ins: &Instruction, op: &Op, long: bool, user: bool) -> Option<Plan> 
         {
             plan(0, 0)
         }
+        Mnemonic::Syscall => plan(ALL, 0),
+        Mnemonic::Iretq if long => plan(ALL, 0),
         _ if user => None,
+        Mnemonic::Sysret | Mnemonic::Sysretq => plan(ALL, 0),
         Mnemonic::Cli | Mnemonic::Sti | Mnemonic::Invlpg => plan(0, 0),
         Mnemonic::Swapgs if long => plan(0, 0),
         Mnemonic::Popfq | Mnemonic::Popfd if natural => plan(0, ALL),
@@ -102,6 +105,13 @@ impl Compiler<'_> {
                 put(self.asm, size, s.op.r0, RAX);
             }
         }
+    }
+
+    /// An instruction that ends the block at another privilege level.
+    pub fn level(&mut self, s: &Step) {
+        let info = self.info_of(s);
+        dynasm!(self.asm ; .arch x64 ; mov eax, info as i32);
+        self.jump_out(self.shared.level);
     }
 
     /// Hands the instruction over unless the privilege level is 0. RCX = the CPU.

@@ -4,5 +4,6 @@
 
 mod aarch64;
 mod harness;
+mod levels;
 mod words;
 mod x86;

@@ -294,7 +294,7 @@ fn program(mem: &mut Memory, r: &mut Random, long: bool) {
 }
 
 /// x86, 32-bit and 64-bit.
-struct Programs;
+pub struct Programs;
 
 impl Subject for Programs {
     type Cpu = Cpu;
@@ -349,8 +349,13 @@ impl Subject for Programs {
     }
 
     fn show(cpu: &Cpu) -> String {
-        format!("{:?}", Seen(cpu))
+        show(cpu)
     }
+}
+
+/// The CPU, for a report.
+pub fn show(cpu: &Cpu) -> String {
+    format!("{:?}", Seen(cpu))
 }
 
 struct Seen<'a>(&'a Cpu);
