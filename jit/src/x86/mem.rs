@@ -15,7 +15,7 @@ use super::emit::{Rm, home, load, load_imm, sized, wide};
 use super::regs::host::{RAX, RBP, RCX, RDX};
 use super::regs::{self, Recent};
 pub use crate::hit::{ENTRY, OFFSET, TAG, table};
-use dejavm_interp::mem::PAGE_SIZE;
+use dejavm_interp::mem::{PAGE_SHIFT, PAGE_SIZE};
 use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::op::{Op, REG_RIP, REG_ZERO};
 use dejavm_interp::x86::regs::seg;
@@ -49,8 +49,9 @@ impl Base {
         Self::Registers { base, index: REG_ZERO, scale: 0 }
     }
 
-    /// Offset from RBP of the translation that was used last with this base.
-    fn slot(self, access: Access, user: bool) -> i32 {
+    /// Offset from RBP of the translation that was used last with this base, about as far from it:
+    /// one register may count through several arrays.
+    fn slot(self, disp: i32, access: Access, user: bool) -> i32 {
         let number = match self {
             Self::Registers { base: REG_ZERO, index, .. } => index,
             Self::Registers { base, .. } => base,
@@ -58,8 +59,16 @@ impl Base {
             Self::Segment(seg::FS) => 17,
             Self::Segment(_) => 18,
         };
+        let pages = disp.wrapping_add(0x800) >> PAGE_SHIFT;
+        let number = match self {
+            Self::Registers { .. } if pages != 0 => {
+                let mixed = (pages as u32 ^ pages as u32 >> 4) as usize ^ usize::from(number) << 2;
+                regs::RECENT_BASES + mixed % regs::RECENT_FAR
+            }
+            _ => usize::from(number),
+        };
         let set = usize::from(user) * 2 + usize::from(access == Access::Write);
-        let number = usize::from(number) + set * regs::RECENT_BASES;
+        let number = number + set * (regs::RECENT_BASES + regs::RECENT_FAR);
         regs::RECENT + (number * size_of::<Recent>()) as i32
     }
 
@@ -245,7 +254,7 @@ impl Compiler<'_> {
         }
         let access = if self.written_next(base) { Access::Write } else { access };
         self.address(base, disp);
-        self.recent(base, size, access);
+        self.recent(base, disp, size, access);
         self.cached = Some(Cached { base, disp, size, write: access == Access::Write });
     }
 
@@ -338,12 +347,12 @@ impl Compiler<'_> {
     }
 
     /// The same through the translation that was used last with this base.
-    fn recent(&mut self, base: Base, size: u8, access: Access) {
+    fn recent(&mut self, base: Base, disp: i32, size: u8, access: Access) {
         self.flags.host = 0;
         let slow = self.slow();
         let miss = self.asm.new_dynamic_label();
         let back = self.asm.new_dynamic_label();
-        let slot = base.slot(access, self.user);
+        let slot = base.slot(disp, access, self.user);
         // Aligned to a power of two it does not cross a page.
         let bits = -(PAGE_SIZE as i32) | i32::from(size.next_power_of_two() - 1);
         dynasm!(self.asm
