@@ -9,6 +9,7 @@ use super::block::{Compiler, Pending, Step};
 use super::emit::{Rm, get, jcc, load_imm, store, wide};
 use super::flags::reads;
 use super::int::{Plan, STACK, simple_address};
+use super::lazy::Recipe;
 use super::links;
 use super::mem::{ENTRY, OFFSET, TAG, table};
 use super::regs;
@@ -18,7 +19,7 @@ use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::Exec;
 use dejavm_interp::x86::int::cond::number;
 use dejavm_interp::x86::op::Op;
-use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 
 /// True when no instruction of the block follows: it went somewhere.
@@ -60,12 +61,13 @@ impl Compiler<'_> {
         let ins = &s.ins;
         match ins.mnemonic() {
             Mnemonic::Jmp if ins.is_jmp_short_or_near() => {
-                self.flags.save(self.asm);
-                self.chain(ins.near_branch_target());
+                let lazy = self.leave_flags(s);
+                self.chain(ins.near_branch_target(), lazy);
             }
             Mnemonic::Call if ins.is_call_near() => {
                 self.push_return(s.next);
-                self.chain(ins.near_branch_target());
+                let lazy = self.leave_flags(s);
+                self.chain(ins.near_branch_target(), lazy);
             }
             Mnemonic::Jmp => {
                 self.target(s);
@@ -93,22 +95,27 @@ impl Compiler<'_> {
 
     fn conditional(&mut self, s: &Step) {
         let Some(cc) = number(s.ins.condition_code()) else { return };
-        self.flags.save(self.asm);
+        let lazy = self.leave_flags(s);
         let cc = self.flags.condition(self.asm, cc);
         let target = s.ins.near_branch_target();
         if self.near(target) {
-            let stub = self.asm.new_dynamic_label();
-            jcc(self.asm, cc, stub);
+            let (stub, lazy_stub) = self.stub(lazy);
+            jcc(self.asm, cc, lazy_stub.map_or(stub, |l| l.1));
             let end = self.asm.offset().0;
-            self.pending.push(Pending { end, rip: target, stub, guard: None });
-            self.chain(s.next);
+            self.pending.push(Pending { end, rip: target, stub, guard: None, lazy: lazy_stub });
+            self.chain(s.next, lazy);
         } else {
             let taken = self.asm.new_dynamic_label();
             jcc(self.asm, cc, taken);
-            self.chain(s.next);
+            self.chain(s.next, lazy);
             dynasm!(self.asm ; .arch x64 ; =>taken);
-            self.chain(target);
+            self.chain(target, lazy);
         }
+    }
+
+    /// Labels for the stub of a jump to another block, and for where flags are saved before.
+    fn stub(&mut self, lazy: Option<Recipe>) -> (DynamicLabel, Option<(Recipe, DynamicLabel)>) {
+        (self.asm.new_dynamic_label(), lazy.map(|r| (r, self.asm.new_dynamic_label())))
     }
 
     /// RAX = the target of an indirect branch.
@@ -152,18 +159,19 @@ impl Compiler<'_> {
         (rip ^ self.start) & !(PAGE_SIZE - 1) == 0
     }
 
-    /// Goes on at guest address `rip`. The flags are saved.
-    pub fn chain(&mut self, rip: u64) {
-        let stub = self.asm.new_dynamic_label();
+    /// Goes on at guest address `rip`. The flags are saved, or made again by `lazy`.
+    pub fn chain(&mut self, rip: u64, lazy: Option<Recipe>) {
+        let (stub, lazy) = self.stub(lazy);
+        let first = lazy.map_or(stub, |l| l.1);
         if self.near(rip) {
-            dynasm!(self.asm ; .arch x64 ; jmp =>stub);
+            dynasm!(self.asm ; .arch x64 ; jmp =>first);
             let end = self.asm.offset().0;
-            self.pending.push(Pending { end, rip, stub, guard: None });
+            self.pending.push(Pending { end, rip, stub, guard: None, lazy });
             return;
         }
         let other = self.asm.new_dynamic_label();
         // Unlinked, this first jump goes to the stub; linked, it goes nowhere.
-        dynasm!(self.asm ; .arch x64 ; jmp =>stub);
+        dynasm!(self.asm ; .arch x64 ; jmp =>first);
         let skip = self.asm.offset().0 - 4;
         let way = (rip >> PAGE_SHIFT) as usize & (WAYS - 1);
         let entry = table(Access::Fetch) + (way * ENTRY) as i32;
@@ -180,9 +188,9 @@ impl Compiler<'_> {
             ; .arch x64
             ; cmp [rax + entry + OFFSET], rcx
             ; jne =>other
-            ; jmp =>stub
+            ; jmp =>first
         );
         let end = self.asm.offset().0;
-        self.pending.push(Pending { end, rip, stub, guard: Some((skip, page, other)) });
+        self.pending.push(Pending { end, rip, stub, guard: Some((skip, page, other)), lazy });
     }
 }

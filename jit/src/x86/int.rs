@@ -5,6 +5,7 @@ use super::block::{Compiler, Step};
 use super::emit::{Rm, extend, get, group1, high, home, load, load_imm, push_imm, put, sized, store, wide};
 use super::flags::flag::{AF, ALL, CF, OF, PF, SF, ZF};
 use super::flags::{Kind, State, reads};
+use super::lazy::Recipe;
 use super::mem::Base;
 use super::regs;
 use super::regs::host::{R10, R12, R13, R14, RAX, RCX, RDX};
@@ -73,6 +74,16 @@ fn bit_test(m: Mnemonic) -> Option<u8> {
 /// True for a shift or rotate: it may change flags without always doing so.
 pub fn shifts(ins: &Instruction) -> bool {
     shift(ins.mnemonic()).is_some()
+}
+
+/// True for one whose count is in CL: it may leave the flags as they are.
+pub fn shifts_by_cl(ins: &Instruction) -> bool {
+    shifts(ins) && ins.op_kind(1) == OpKind::Register
+}
+
+/// True for SETcc and CMOVcc.
+pub fn asks(ins: &Instruction) -> bool {
+    is_setcc(ins) || is_cmov(ins)
 }
 
 fn has_memory(ins: &Instruction) -> bool {
@@ -450,6 +461,7 @@ impl Compiler<'_> {
             put(self.asm, size, op.r0, RCX);
         }
         self.wrote_alu(k);
+        self.flags.again = Recipe::of(k, size, op, immediate);
     }
 
     fn alu_register(&mut self, k: u8, size: u8, rm: Rm, r: u8) {

@@ -5,7 +5,7 @@
 use super::block::{Compiler, Step};
 use super::emit::{put, store, wide};
 use super::flags::State;
-use super::flags::flag::ALL;
+use super::flags::flag::{ALL, ZF};
 use super::int::{Plan, STACK, simple_address};
 use super::mem::Base;
 use super::regs;
@@ -49,7 +49,7 @@ pub fn plan(ins: &Instruction, op: &Op, long: bool, user: bool) -> Option<Plan> 
     let natural = ins.stack_pointer_increment().unsigned_abs() == if long { 8 } else { 4 };
     match ins.mnemonic() {
         Mnemonic::Pushfq | Mnemonic::Pushfd if natural => plan(ALL, 0),
-        Mnemonic::Cmpxchg16b if simple_address(op, long) => plan(0, ALL),
+        Mnemonic::Cmpxchg16b if simple_address(op, long) => plan(ALL & !ZF, ZF),
         Mnemonic::Cld | Mnemonic::Std => Some(Plan { reads: 0, kills: 0, exits: false }),
         Mnemonic::Rdtsc | Mnemonic::Pause => plan(0, 0),
         Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq
