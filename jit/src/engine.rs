@@ -408,7 +408,9 @@ impl<T: Translator> Compiled<T> {
         }
         let code = block.code as usize;
         match j.lazy {
-            Some(l) if block.accepts.is_some_and(|hidden| hidden & l.registers == 0) => direct(memory, l.jump, code),
+            Some(l) if block.accepts.is_some_and(|hidden| hidden & l.registers == 0) => {
+                direct(memory, l.jump, code)
+            }
             Some(l) => {
                 direct(memory, l.jump, l.save);
                 direct(memory, j.jump, code);

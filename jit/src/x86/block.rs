@@ -108,6 +108,8 @@ struct Cold {
     flags: bool,
     /// The flags before it are not saved: what [`lazy::note`] gives instead.
     note: Option<i32>,
+    /// Code that follows counts on more than it leaves behind: it does not go on there.
+    leaves: bool,
     /// And these registers.
     loaded: Loaded,
     /// And this operand in RDX, or else goes on behind the instruction elsewhere: RIP, and steps to
@@ -431,7 +433,21 @@ impl Compiler<'_> {
             dynasm!(self.asm ; .arch x64 ; =>back);
             let flags = self.flags.host != 0;
             let cached = self.cached;
-            self.cold.push(Cold { label, back, info, flags, note, loaded, cached, next: s.next, rest, notes });
+            // What was in memory was not kept.
+            let leaves = s.flags == Use::Kills && self.flags.again.is_some_and(|r| r.keeps());
+            self.cold.push(Cold {
+                label,
+                back,
+                info,
+                flags,
+                note,
+                leaves,
+                loaded,
+                cached,
+                next: s.next,
+                rest,
+                notes,
+            });
         }
     }
 
@@ -526,6 +542,10 @@ impl Compiler<'_> {
                 dynasm!(self.asm ; .arch x64 ; mov DWORD [rbp + regs::FLAGS], note);
             }
             self.call_run_op(cold.info);
+            if cold.leaves {
+                self.go_on_elsewhere(cold.rest, cold.next);
+                continue;
+            }
             // It would not have come back if they could not be loaded.
             if cold.loaded.sse {
                 self.call(self.shared.load_sse);
@@ -543,15 +563,16 @@ impl Compiler<'_> {
             }
             dynasm!(self.asm ; .arch x64 ; jmp =>cold.back);
             if cold.cached.is_some() {
-                dynasm!(self.asm
-                    ; .arch x64
-                    ; =>miss
-                    ; add r15, cold.rest as i32 - 1
-                    ; mov rax, QWORD cold.next as i64
-                );
-                self.jump_out(self.shared.indirect);
+                dynasm!(self.asm ; .arch x64 ; =>miss);
+                self.go_on_elsewhere(cold.rest, cold.next);
             }
         }
+    }
+
+    /// Goes on at `next`, out of the block, behind an instruction that the interpreter ran.
+    fn go_on_elsewhere(&mut self, rest: u64, next: u64) {
+        dynasm!(self.asm ; .arch x64 ; add r15, rest as i32 - 1 ; mov rax, QWORD next as i64);
+        self.jump_out(self.shared.indirect);
     }
 
     fn finish_sites(&mut self, first: u32) -> Vec<Site> {

@@ -96,9 +96,9 @@ impl State {
         self.saved = true;
     }
 
-    /// Makes the flags again in EFLAGS if they are neither there nor saved.
+    /// Makes the flags again in EFLAGS if they are neither saved nor all there.
     fn remake(&mut self, asm: &mut Asm) {
-        if self.host == 0
+        if self.host != ALL
             && !self.saved
             && let Some(recipe) = self.again
         {
@@ -139,8 +139,10 @@ impl State {
     /// Makes EFLAGS such that the condition returned tells whether guest condition `cc` holds.
     /// RAX and RCX are clobbered.
     pub fn condition(&mut self, asm: &mut Asm, cc: u8) -> u8 {
-        self.remake(asm);
         let needs = reads(cc);
+        if needs & !self.host != 0 {
+            self.remake(asm);
+        }
         if needs & !self.host == 0 {
             return cc;
         }
@@ -168,7 +170,9 @@ impl State {
 
     /// Makes the host's CF the guest's.
     pub fn carry(&mut self, asm: &mut Asm) {
-        self.remake(asm);
+        if self.host & CF == 0 {
+            self.remake(asm);
+        }
         if self.host & CF == 0 {
             dynasm!(asm ; .arch x64 ; bt DWORD [rbp + regs::FLAGS], 8);
             self.host = 0;

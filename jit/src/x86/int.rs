@@ -5,7 +5,7 @@ use super::block::{Compiler, Step};
 use super::emit::{Rm, extend, get, group1, high, home, load, load_imm, push_imm, put, sized, store, wide};
 use super::flags::flag::{AF, ALL, CF, OF, PF, SF, ZF};
 use super::flags::{Kind, State, reads};
-use super::lazy::Recipe;
+use super::lazy::{KEPT, Recipe, lasts};
 use super::mem::Base;
 use super::regs;
 use super::regs::host::{R10, R12, R13, R14, RAX, RCX, RDX};
@@ -425,8 +425,7 @@ impl Compiler<'_> {
     fn alu(&mut self, s: &Step, k: u8, size: u8) {
         let op = &s.op;
         if self.memory(s, 0) || self.memory(s, 1) {
-            self.alu_memory(s, k, size);
-            return self.wrote_alu(k);
+            return self.alu_memory(s, k, size);
         }
         let immediate = s.ins.op_kind(1) != OpKind::Register;
         if matches!(k, 2 | 3) {
@@ -491,6 +490,23 @@ impl Compiler<'_> {
         if carry {
             self.flags.carry(self.asm);
         }
+        let register = s.ins.op_kind(1) == OpKind::Register || !to_memory;
+        let other = register.then_some(if to_memory { op.r1 } else { op.r0 });
+        if let Some(recipe) = Recipe::of_memory(k, size, op, other, to_memory)
+            && lasts(&recipe, self.following)
+        {
+            extend(self.asm, false, if size == 8 { 8 } else { 4 }, size, RCX, at);
+            store(self.asm, 8, KEPT, RCX);
+            let kept = Rm::Reg(RCX);
+            match other.map(|r| self.source(size, r)) {
+                Some(r) if to_memory => self.alu_register(k, size, kept, r),
+                Some(r) => sized(self.asm, size, &[k << 3 | 2], r, kept),
+                None => self.alu_immediate(k, size, kept, op.imm),
+            }
+            self.wrote_alu(k);
+            self.flags.again = Some(recipe);
+            return;
+        }
         if !to_memory {
             // TEST has no such form.
             let (r, in_place) = match home(op.r0 % 20) {
@@ -509,6 +525,10 @@ impl Compiler<'_> {
             self.alu_register(k, size, at, r);
         } else {
             self.alu_immediate(k, size, at, op.imm);
+        }
+        self.wrote_alu(k);
+        if !to_memory {
+            self.flags.again = Recipe::of_result(k, size, op.r0);
         }
     }
 
@@ -566,6 +586,21 @@ impl Compiler<'_> {
             self.shift_by_cl(k, size, rm, wanted);
         } else {
             let c = count(&s.ins, op);
+            let recipe = Recipe::of_shift(k, size, c);
+            if wanted != 0 && !rotate && !self.memory(s, 0) && lasts(&recipe, self.following) {
+                let r = if let Rm::Reg(r) = rm { r } else { RCX };
+                load(self.asm, 8, r, rm);
+                store(self.asm, 8, KEPT, r);
+                sized(self.asm, size, &[0xc0], k, rm);
+                self.asm.push(c);
+                // OF is made again with the others, where it is asked for.
+                self.flags.wrote(if c == 1 { ALL } else { ALL & !OF }, Kind::Shift);
+                self.flags.again = Some(recipe);
+                if scratch {
+                    put(self.asm, size, op.r0, RDX);
+                }
+                return;
+            }
             if wanted != 0 && c > 1 {
                 // The host's OF is defined for the last step alone.
                 sized(self.asm, size, &[0xc0], k, rm);

@@ -11,7 +11,7 @@ use super::block::{Compiler, Loaded, OpInfo, Step};
 use super::emit::{Asm, Rm, group1, high, home, load, push_imm, sized};
 use super::flags::flag::ALL;
 use super::flags::{self, Kind};
-use super::regs::host::RCX;
+use super::regs::host::{RBP, RCX};
 use super::regs::{self, Ctx};
 use super::{branch, int, system};
 use dejavm_interp::x86::flags::Flags;
@@ -39,15 +39,40 @@ pub enum How {
     Add,
     /// SUB; the first operand is the difference now.
     Subtract,
+    /// SHL, SHR or SAR by its number, and the count; the first operand is what was shifted.
+    Shift(u8, u8),
 }
 
-/// The second operand.
+/// An operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum With {
     /// A general register.
     Register(u8),
     /// An immediate.
     Immediate(i32),
+    /// [`Ctx::kept`].
+    Kept,
+}
+
+impl With {
+    fn registers(self) -> u16 {
+        if let Self::Register(r) = self { 1 << r } else { 0 }
+    }
+
+    fn value(self, ctx: &Ctx) -> u64 {
+        match self {
+            Self::Register(r) => ctx.regs[usize::from(r)],
+            Self::Immediate(imm) => i64::from(imm) as u64,
+            Self::Kept => ctx.kept,
+        }
+    }
+}
+
+/// Where [`Ctx::kept`] lies: what has a recipe with [`With::Kept`] stores it there before it changes flags.
+pub const KEPT: Rm = Rm::Mem(RBP, regs::KEPT);
+
+fn usable(r: u8) -> bool {
+    !high(r) && r != gpr::RSP
 }
 
 /// How flags are made again.
@@ -55,7 +80,7 @@ pub enum With {
 pub struct Recipe {
     how: How,
     size: u8,
-    a: u8,
+    a: With,
     b: With,
 }
 
@@ -63,12 +88,7 @@ impl Recipe {
     /// Of an operation of the group ADD to CMP or TEST, by its number, on a register and another or an immediate.
     pub fn of(k: u8, size: u8, op: &Op, immediate: bool) -> Option<Self> {
         let a = op.r0;
-        let b = match immediate {
-            true if size == 1 => With::Immediate(i32::from(op.imm as i8)),
-            true if size == 2 => With::Immediate(i32::from(op.imm as i16)),
-            true => With::Immediate(op.imm as i32),
-            false => With::Register(op.r1),
-        };
+        let b = if immediate { Self::immediate(size, op) } else { With::Register(op.r1) };
         let (how, b) = match k {
             0 => (How::Add, b),
             5 => (How::Subtract, b),
@@ -77,26 +97,81 @@ impl Recipe {
             8 => (How::Test, b),
             _ => return None,
         };
-        let usable = |r: u8| !high(r) && r != gpr::RSP;
         let recoverable = matches!(how, How::Compare | How::Test) || b != With::Register(a);
         let fits = usable(a) && recoverable && !matches!(b, With::Register(r) if !usable(r));
-        fits.then_some(Self { how, size, a, b })
+        fits.then_some(Self { how, size, a: With::Register(a), b })
+    }
+
+    fn immediate(size: u8, op: &Op) -> With {
+        With::Immediate(match size {
+            1 => i32::from(op.imm as i8),
+            2 => i32::from(op.imm as i16),
+            _ => op.imm as i32,
+        })
+    }
+
+    /// Of CMP (7) or TEST (8) with an operand in memory, which is kept, and the register `r` or an immediate.
+    pub fn of_memory(k: u8, size: u8, op: &Op, r: Option<u8>, first: bool) -> Option<Self> {
+        let how = match k {
+            7 => How::Compare,
+            8 => How::Test,
+            _ => return None,
+        };
+        let other = match r {
+            Some(r) if !usable(r) => return None,
+            Some(r) => With::Register(r),
+            None => Self::immediate(size, op),
+        };
+        let (a, b) = if first { (With::Kept, other) } else { (other, With::Kept) };
+        Some(Self { how, size, a, b })
+    }
+
+    /// Of OR, AND or XOR, by its number, whose result is in a register.
+    pub fn of_result(k: u8, size: u8, r: u8) -> Option<Self> {
+        let r = (matches!(k, 1 | 4 | 6) && usable(r)).then_some(With::Register(r))?;
+        Some(Self { how: How::Test, size, a: r, b: r })
+    }
+
+    /// Of SHL, SHR or SAR by `count` where what was shifted is kept.
+    pub fn of_shift(k: u8, size: u8, count: u8) -> Self {
+        Self { how: How::Shift(k, count), size, a: With::Kept, b: With::Immediate(0) }
     }
 
     /// The registers that must not change.
     pub fn registers(&self) -> u16 {
-        1 << self.a | if let With::Register(r) = self.b { 1 << r } else { 0 }
+        self.a.registers() | self.b.registers()
+    }
+
+    /// True when [`Ctx::kept`] is needed.
+    pub fn keeps(&self) -> bool {
+        self.a == With::Kept || self.b == With::Kept
     }
 
     /// What [`Recipe::make`] leaves in EFLAGS.
     pub fn kind(&self) -> Kind {
-        if self.how == How::Test { Kind::Logic } else { Kind::Arith }
+        match self.how {
+            How::Test => Kind::Logic,
+            How::Shift(..) => Kind::Shift,
+            _ => Kind::Arith,
+        }
     }
 
     /// Emits code that makes the flags in EFLAGS. Clobbers RCX.
     pub fn make(&self, asm: &mut Asm) {
-        let first = home(self.a);
+        let first = match self.a {
+            With::Register(r) => home(r),
+            _ => KEPT,
+        };
         match self.how {
+            How::Shift(k, count) => {
+                load(asm, 8, RCX, first);
+                if count > 1 {
+                    // The host's OF is defined for the last step alone.
+                    sized(asm, self.size, &[0xc0], k, Rm::Reg(RCX));
+                    asm.push(count - 1);
+                }
+                sized(asm, self.size, &[0xd0], k, Rm::Reg(RCX));
+            }
             How::Compare => self.operate(asm, 7, first),
             How::Test => self.operate(asm, 8, first),
             How::Add | How::Subtract => {
@@ -117,8 +192,9 @@ impl Recipe {
                 push_imm(asm, self.size, imm);
             }
             With::Immediate(imm) => group1(asm, self.size, k, first, imm),
-            With::Register(r) => {
-                let (second, first) = match (home(r), first) {
+            With::Register(_) | With::Kept => {
+                let second = if let With::Register(r) = self.b { home(r) } else { KEPT };
+                let (second, first) = match (second, first) {
                     (Rm::Reg(r), first) => (r, first),
                     // It takes both ways round.
                     (m, Rm::Reg(r)) if test => (r, m),
@@ -134,18 +210,32 @@ impl Recipe {
     }
 
     /// The flags at their places in RFLAGS.
-    fn bits(&self, regs: &[u64; 16]) -> u64 {
+    fn bits(&self, ctx: &Ctx) -> u64 {
         let bits = u32::from(self.size) * 8;
         let cut = |v: u64| (v << (64 - bits)) >> (64 - bits);
         let extended = |v: u64| ((v << (64 - bits)) as i64 >> (64 - bits)) as u64;
-        let a = cut(regs[usize::from(self.a)]);
-        let b = cut(match self.b {
-            With::Register(r) => regs[usize::from(r)],
-            With::Immediate(imm) => i64::from(imm) as u64,
-        });
+        let (a, b) = (cut(self.a.value(ctx)), cut(self.b.value(ctx)));
         let mut flags = Flags::default();
         match self.how {
             How::Test => flags.set_logic(extended(a & b)),
+            How::Shift(k, count) => {
+                let step = |v: u64, by: u8| match k {
+                    4 => cut(v << by),
+                    5 => v >> by,
+                    _ => cut((extended(v) as i64 >> by) as u64),
+                };
+                let before = step(a, count - 1);
+                let result = step(before, 1);
+                let top = |v: u64| v >> (bits - 1) & 1 != 0;
+                flags.set_logic(extended(result));
+                let (cf, of) = match k {
+                    4 => (top(before), top(before) != top(result)),
+                    5 => (before & 1 != 0, top(before)),
+                    _ => (before & 1 != 0, false),
+                };
+                flags.set_cf_of(cf, of);
+                flags.set_af(true);
+            }
             How::Add => {
                 let before = cut(a.wrapping_sub(b));
                 flags.set_arith(extended(a), before & b | (before | b) & !a, bits);
@@ -167,7 +257,7 @@ pub fn settle(ctx: &mut Ctx, recipe: impl FnOnce(usize) -> Option<Recipe>) {
     if ctx.flags & AGAIN != 0
         && let Some(recipe) = recipe((ctx.flags as u32 >> 8) as usize)
     {
-        ctx.flags = flags::save(recipe.bits(&ctx.regs));
+        ctx.flags = flags::save(recipe.bits(ctx));
     }
 }
 
@@ -212,7 +302,7 @@ impl Use {
 
 /// True when flags with this recipe need not be saved before the first of these instructions: whoever asks for
 /// them until they are overwritten, or the block ends, can make them again.
-pub fn lasts<'a>(recipe: &Recipe, steps: impl Iterator<Item = &'a Step>) -> bool {
+pub fn lasts<'a>(recipe: &Recipe, steps: impl IntoIterator<Item = &'a Step>) -> bool {
     let registers = recipe.registers();
     let mut changed = false;
     for s in steps {

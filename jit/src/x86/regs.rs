@@ -82,6 +82,8 @@ pub struct Ctx {
     pub stamp: u64,
     /// The cache of indirect branches' targets.
     pub jumps: u64,
+    /// An operand that flags can be made again from, see [`super::lazy`].
+    pub kept: u64,
     /// A value kept over an access to memory.
     pub temp: u64,
     /// What R15 was when compiled code was left.
@@ -187,6 +189,7 @@ field! {
     PLAIN: plain,
     STAMP: stamp,
     JUMPS: jumps,
+    KEPT: kept,
     TEMP: temp,
     BUDGET: budget,
     RUN_OP: run_op,
