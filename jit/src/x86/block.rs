@@ -11,12 +11,11 @@ use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::lazy::{self, Recipe, Use};
-use super::mem::{self, Cached, Touch};
+use super::mem::{self, Cached, Miss, Touch};
 use super::{regs, sse, system, x87};
 use crate::engine::Code;
 pub use crate::engine::{Lazy, Site, exit};
 use dejavm_interp::cache::Block;
-use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
@@ -174,9 +173,8 @@ pub struct Compiler<'a> {
     /// Where an operand lies in another page than the one before: label, where to go on with which
     /// operand in RDX, and where if that is not known.
     pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
-    /// Where the translation used last is another one, or the TLB has none: label, where to go on, size,
-    /// access, place of the translation used last or 0, and where to go if the access takes more.
-    pub recents: Vec<(DynamicLabel, DynamicLabel, u8, Access, i32, DynamicLabel)>,
+    /// Where the translation used last is another one, or the TLB has none.
+    pub misses: Vec<Miss>,
     cold: Vec<Cold>,
     /// What the block hands over.
     pub infos: Vec<OpInfo>,
@@ -241,7 +239,7 @@ pub fn compile(
         following: &[],
         cached: None,
         far: Vec::new(),
-        recents: Vec::new(),
+        misses: Vec::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -460,7 +458,10 @@ impl Compiler<'_> {
         if branch::is_last(&s.ins) {
             self.cached = None;
         }
-        self.cached = self.cached.filter(|c| !c.counts_from(s.writes));
+        self.cached = match (self.cached, int::moves(&s.ins, &s.op, self.word())) {
+            (Some(c), Some((register, by))) => c.moved(register, by),
+            (c, _) => c.filter(|c| !c.counts_from(s.writes)),
+        };
     }
 
     /// The number of the current instruction in the table.
@@ -530,10 +531,8 @@ impl Compiler<'_> {
             self.again(cached);
             dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
         }
-        for (label, back, size, access, slot, slow) in std::mem::take(&mut self.recents) {
-            dynasm!(self.asm ; .arch x64 ; =>label);
-            self.ask(size, access, slot);
-            dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
+        for m in std::mem::take(&mut self.misses) {
+            self.miss(m);
         }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);
@@ -557,6 +556,7 @@ impl Compiler<'_> {
             if let Some(c) = cold.cached {
                 self.again(c);
                 dynasm!(self.asm ; .arch x64 ; jnz =>miss);
+                self.restore(c);
             }
             if cold.flags {
                 State::bring_back(self.asm);

@@ -11,9 +11,9 @@ use super::flags::reads;
 use super::int::{Plan, STACK, simple_address};
 use super::lazy::Recipe;
 use super::links;
-use super::mem::{ENTRY, OFFSET, TAG, table};
+use super::mem::{ENTRY, How, OFFSET, TAG, table};
 use super::regs;
-use super::regs::host::{R14, RAX, RDX};
+use super::regs::host::{R14, RAX};
 use dejavm_interp::mem::{PAGE_SHIFT, PAGE_SIZE};
 use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::Exec;
@@ -83,8 +83,8 @@ impl Compiler<'_> {
             }
             Mnemonic::Ret => {
                 let word = self.word();
-                self.access(STACK, 0, word, Access::Read);
-                self.fetch(word, RAX);
+                let at = self.access(STACK, 0, word, Access::Read, How::ONCE);
+                self.fetch(word, RAX, at);
                 self.look_up();
                 self.move_stack(i32::from(word) + s.op.imm as i32);
                 dynasm!(self.asm ; .arch x64 ; jmp QWORD [rdx + links::CODE]);
@@ -122,8 +122,8 @@ impl Compiler<'_> {
     fn target(&mut self, s: &Step) {
         let word = self.word();
         if s.ins.op_kind(0) == OpKind::Memory {
-            self.operand(&s.op, s.next, word, Access::Read);
-            self.fetch(word, RAX);
+            let at = self.operand(&s.op, s.next, word, Access::Read, How::ONCE);
+            self.fetch(word, RAX, at);
         } else {
             get(self.asm, word, RAX, s.op.r0);
         }
@@ -142,8 +142,7 @@ impl Compiler<'_> {
     /// Pushes the address that a call returns to. Nothing that may leave the block follows.
     fn push_return(&mut self, next: u64) {
         let word = self.word();
-        self.access(STACK, -i32::from(word), word, Access::Write);
-        let at = Rm::Mem(RDX, 0);
+        let at = self.access(STACK, -i32::from(word), word, Access::Write, How::HELD);
         if word == 4 || i32::try_from(next as i64).is_ok() {
             wide(self.asm, word, &[0xc7], 0, at);
             self.asm.push_i32(next as i32);
