@@ -14,20 +14,37 @@ pub enum Rm {
     Reg(u8),
     /// Memory at a register plus a displacement.
     Mem(u8, i32),
+    /// Memory at the sum of a register, another one shifted by some bits, and a displacement.
+    Sum(u8, u8, u8, i32),
+}
+
+impl Rm {
+    /// True when it is memory whose address depends on the register.
+    pub fn counts_from(self, reg: u8) -> bool {
+        match self {
+            Self::Reg(_) => false,
+            Self::Mem(base, _) => base == reg,
+            Self::Sum(base, index, ..) => base == reg || index == reg,
+        }
+    }
 }
 
 /// Emits `opcode` with a ModRM byte. `bytes` tells that `reg` (bit 0) or `rm` (bit 1) are bytes.
 fn modrm(asm: &mut Asm, w: bool, bytes: u8, opcode: &[u8], reg: u8, rm: Rm) {
     let (base, is_reg) = match rm {
         Rm::Reg(r) => (r, true),
-        Rm::Mem(b, _) => (b, false),
+        Rm::Mem(b, _) | Rm::Sum(b, ..) => (b, false),
     };
+    let index = if let Rm::Sum(_, i, ..) = rm { i } else { 0 };
     let mut rex = if w { 0x48 } else { 0 };
     if reg >= 8 {
         rex |= 0x44;
     }
     if base >= 8 {
         rex |= 0x41;
+    }
+    if index >= 8 {
+        rex |= 0x42;
     }
     // SPL, BPL, SIL and DIL in place of AH to BH.
     if bytes & 1 != 0 && (4..8).contains(&reg) || bytes & 2 != 0 && is_reg && (4..8).contains(&base) {
@@ -40,16 +57,21 @@ fn modrm(asm: &mut Asm, w: bool, bytes: u8, opcode: &[u8], reg: u8, rm: Rm) {
     let low = (reg & 7) << 3 | base & 7;
     match rm {
         Rm::Reg(_) => asm.push(0xc0 | low),
-        Rm::Mem(_, disp) => {
+        Rm::Mem(_, disp) | Rm::Sum(.., disp) => {
             let short = i8::try_from(disp);
             let mode = match short {
                 Ok(0) if base & 7 != 5 => 0,
                 Ok(_) => 0x40,
                 Err(_) => 0x80,
             };
-            asm.push(mode | low);
-            if base & 7 == 4 {
-                asm.push(0x24);
+            if let Rm::Sum(_, _, scale, _) = rm {
+                asm.push(mode | low & 0x38 | 4);
+                asm.push(scale << 6 | (index & 7) << 3 | base & 7);
+            } else {
+                asm.push(mode | low);
+                if base & 7 == 4 {
+                    asm.push(0x24);
+                }
             }
             match (mode, short) {
                 (0, _) => {}

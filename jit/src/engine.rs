@@ -52,6 +52,20 @@ pub struct Site {
     /// For a jump into another page: offsets of a distance that skips the check of the
     /// translation, and of the 64-bit place of the page that it checks.
     pub guard: Option<(usize, usize)>,
+    /// It leaves something undone that not every block asks for.
+    pub lazy: Option<Lazy>,
+}
+
+/// A way for [`Site`] to go on at once, where the next block does not ask for flags that depend on some registers.
+/// Else they are saved first, by code that ends with the site's own jump.
+#[derive(Clone, Copy, Debug)]
+pub struct Lazy {
+    /// Of the jump that leads there or to that code: offset of the 32-bit distance.
+    pub jump: usize,
+    /// Offset of that code.
+    pub save: usize,
+    /// The registers, as a set.
+    pub registers: u16,
 }
 
 /// Host code of a block.
@@ -64,6 +78,8 @@ pub struct Code<I> {
     pub sites: Vec<Site>,
     /// What it hands to the interpreter, numbered from the `first_info` that was given.
     pub infos: Vec<I>,
+    /// The registers that flags left undone must not depend on, if flags may be left undone at all.
+    pub accepts: Option<u16>,
 }
 
 /// What a block is compiled from.
@@ -216,6 +232,8 @@ struct Block {
     code: u64,
     /// Bytes of guest code.
     bytes: u64,
+    /// See [`Code::accepts`].
+    accepts: Option<u16>,
     /// Linked jumps that lead here, by number.
     incoming: Vec<u32>,
 }
@@ -226,6 +244,24 @@ struct Jump {
     stub: usize,
     rip: u64,
     guard: Option<(usize, usize)>,
+    lazy: Option<Lazy>,
+}
+
+impl Jump {
+    /// The jump that leads to where it goes on: its own, or the one that leaves nothing to do.
+    fn first(&self) -> usize {
+        self.lazy.map_or(self.jump, |l| l.jump)
+    }
+
+    /// Where that goes while it is not linked.
+    fn unlinked(&self) -> usize {
+        self.lazy.map_or(self.stub, |l| l.save)
+    }
+}
+
+/// Makes the jump whose distance lies at `jump` lead to `to`.
+fn direct(memory: &mut CodeMemory, jump: usize, to: usize) {
+    memory.patch(jump, &((to as i64 - (jump as i64 + 4)) as i32).to_le_bytes());
 }
 
 /// Compiled blocks and how to run them.
@@ -345,8 +381,10 @@ impl<T: Translator> Compiled<T> {
         for jump in block.incoming.drain(..) {
             let j = &self.jumps[jump as usize];
             // A guarded jump is diverted before its check.
-            let at = j.guard.map_or(j.jump, |(skip, _)| skip);
-            memory.patch(at, &((j.stub as i64 - (at as i64 + 4)) as i32).to_le_bytes());
+            direct(memory, j.guard.map_or(j.first(), |(skip, _)| skip), j.unlinked());
+            if j.lazy.is_some() {
+                direct(memory, j.jump, j.stub);
+            }
         }
     }
 
@@ -373,7 +411,17 @@ impl<T: Translator> Compiled<T> {
         if j.rip != block.rip {
             return;
         }
-        memory.patch(j.jump, &((block.code as i64 - (j.jump as i64 + 4)) as i32).to_le_bytes());
+        let code = block.code as usize;
+        match j.lazy {
+            Some(l) if block.accepts.is_some_and(|hidden| hidden & l.registers == 0) => {
+                direct(memory, l.jump, code)
+            }
+            Some(l) => {
+                direct(memory, l.jump, l.save);
+                direct(memory, j.jump, code);
+            }
+            None => direct(memory, j.jump, code),
+        }
         if let Some((skip, place)) = j.guard {
             memory.patch(place, &page.to_le_bytes());
             memory.patch(skip, &[0; 4]);
@@ -494,7 +542,8 @@ impl<T: Translator> Compiled<T> {
                 self.stats.instructions += src.ops.len().min(self.settings.most) as u64;
                 let bytes = decoded.bytes.into();
                 let mode = T::index(mode);
-                let block = Block { key, rip, mode, code: base as u64, bytes, incoming: Vec::new() };
+                let (code_at, accepts) = (base as u64, code.accepts);
+                let block = Block { key, rip, mode, code: code_at, bytes, accepts, incoming: Vec::new() };
                 self.add(code, base, block);
                 return Ok(Some(number));
             }
@@ -518,6 +567,7 @@ impl<T: Translator> Compiled<T> {
             stub: base + s.stub,
             rip: s.rip,
             guard: s.guard.map(|(skip, page)| (base + skip, base + page)),
+            lazy: s.lazy.map(|l| Lazy { jump: base + l.jump, save: base + l.save, ..l }),
         }));
         self.infos.extend(code.infos);
     }

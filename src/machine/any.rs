@@ -7,7 +7,7 @@ use super::toy::Toy;
 use super::virt::Virt;
 use crate::devices::World;
 use crate::replay::{Input, Source};
-use dejavm_interp::engine::{Clock, Control, Exit};
+use dejavm_interp::engine::{Clock, CodeSink, Control, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
 use dejavm_interp::probe::Probes;
 use serde::{Deserializer, Serialize, Serializer};
@@ -57,6 +57,14 @@ impl Control for AnyEngine {
 
     fn probes(&mut self) -> &mut Probes {
         each!(engine in self => engine.probes())
+    }
+
+    fn count(&mut self) {
+        each!(engine in self => engine.count());
+    }
+
+    fn tell_code(&mut self, sink: CodeSink) {
+        each!(engine in self => engine.tell_code(sink));
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {

@@ -220,7 +220,7 @@ pub fn compile(
     let sites = c.finish_sites(first_site);
     let infos = std::mem::take(&mut c.infos);
     let bytes = asm.finalize().ok()?;
-    Some(Code { bytes, hot, sites, infos })
+    Some(Code { bytes, hot, sites, infos, accepts: None })
 }
 
 /// Which part of the compiler takes an instruction, and how.
@@ -379,7 +379,7 @@ impl Compiler<'_> {
             dynasm!(self.asm ; .arch x64 ; =>p.stub ; mov eax, (number << 8 | exit::LINK) as i32);
             self.jump_out(self.shared.exit);
             let guard = p.guard.map(|(skip, page, _)| (skip, page));
-            sites.push(Site { jump: p.end - 4, stub, rip: p.pc, guard });
+            sites.push(Site { jump: p.end - 4, stub, rip: p.pc, guard, lazy: None });
         }
         sites
     }

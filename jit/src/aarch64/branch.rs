@@ -62,7 +62,7 @@ impl Compiler<'_> {
                 }
                 match home(op.rd) {
                     Rm::Reg(r) => sized(self.asm, size, &[0x84], r, Rm::Reg(r)),
-                    m @ Rm::Mem(..) => group1(self.asm, size, 7, m, 0),
+                    m => group1(self.asm, size, 7, m, 0),
                 }
                 self.conditional(if not { 5 } else { 4 }, target, next);
             }

@@ -132,7 +132,7 @@ impl Compiler<'_> {
         }
         match home(guest) {
             Rm::Reg(r) => load_imm(self.asm, r, value),
-            m @ Rm::Mem(..) => match i32::try_from(value as i64) {
+            m => match i32::try_from(value as i64) {
                 Ok(v) => {
                     wide(self.asm, 8, &[0xc7], 0, m);
                     self.asm.push_i32(v);

@@ -191,7 +191,7 @@ impl Compiler<'_> {
         let Ok(d) = i32::try_from(disp as i64) else { return };
         match super::emit::home(base) {
             Rm::Reg(r) => lea(self.asm, 8, r, r, d),
-            m @ Rm::Mem(..) => {
+            m => {
                 wide(self.asm, 8, &[0x81], 0, m);
                 self.asm.push_i32(d);
             }

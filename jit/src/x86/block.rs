@@ -10,13 +10,13 @@ use super::emit::{Asm, Rm, group1};
 use super::flags::State;
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
-use super::mem::{self, Cached, Touch};
+use super::lazy::{self, Recipe, Use};
+use super::mem::{self, Cached, Miss, Touch};
 use super::{regs, sse, system, x87};
 use crate::engine::Code;
-pub use crate::engine::{Site, exit};
+pub use crate::engine::{Lazy, Site, exit};
 use dejavm_interp::cache::Block;
 use dejavm_interp::mem::PAGE_SIZE;
-use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
@@ -41,6 +41,8 @@ pub struct OpInfo {
     pub leave: bool,
     /// What the code that follows expects to be in the host's registers.
     pub loaded: Loaded,
+    /// How flags are made again that have this number.
+    pub again: Option<Recipe>,
 }
 
 /// Which of the guest's registers are known to be in the host's.
@@ -64,6 +66,8 @@ pub struct Step {
     pub plan: Option<Plan>,
     /// Flags that are needed after it.
     pub live: u8,
+    /// What it has to do with those before it.
+    pub flags: Use,
     /// General registers that it writes, but for what moves RSP by a constant.
     pub writes: u16,
     /// What it does to memory.
@@ -104,6 +108,10 @@ struct Cold {
     info: u32,
     /// The code at `back` expects the guest's flags in EFLAGS.
     flags: bool,
+    /// The flags before it are not saved: what [`lazy::note`] gives instead.
+    note: Option<i32>,
+    /// Code that follows counts on more than it leaves behind: it does not go on there.
+    leaves: bool,
     /// And these registers.
     loaded: Loaded,
     /// And this operand in RDX, or else goes on behind the instruction elsewhere: RIP, and steps to
@@ -128,6 +136,8 @@ pub struct Pending {
     pub stub: DynamicLabel,
     /// See [`Site::guard`]; and the label of the guard's other outcome.
     pub guard: Option<(usize, usize, DynamicLabel)>,
+    /// The flags are not saved but can be made again: how, and the label where they are saved.
+    pub lazy: Option<(Recipe, DynamicLabel)>,
 }
 
 /// What is being compiled.
@@ -166,12 +176,13 @@ pub struct Compiler<'a> {
     /// Where an operand lies in another page than the one before: label, where to go on with which
     /// operand in RDX, and where if that is not known.
     pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
-    /// Where the translation used last is another one, or the TLB has none: label, where to go on, size,
-    /// access, place of the translation used last or 0, and where to go if the access takes more.
-    pub recents: Vec<(DynamicLabel, DynamicLabel, u8, Access, i32, DynamicLabel)>,
+    /// Where the translation used last is another one, or the TLB has none.
+    pub misses: Vec<Miss>,
     cold: Vec<Cold>,
-    infos: Vec<OpInfo>,
-    first_info: u32,
+    /// What the block hands over.
+    pub infos: Vec<OpInfo>,
+    /// The number of the first of them.
+    pub first_info: u32,
 }
 
 /// What a block is compiled from.
@@ -233,7 +244,7 @@ pub fn compile(
         following: &[],
         cached: None,
         far: Vec::new(),
-        recents: Vec::new(),
+        misses: Vec::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -258,9 +269,9 @@ pub fn compile(
         c.step(s, n - i as u64);
     }
     if !branch::is_last(&last.ins) {
-        c.flags.save(c.asm);
         c.flush_notes();
-        c.chain(last.next);
+        let lazy = c.leave_flags(last);
+        c.chain(last.next, lazy);
     }
     let hot = c.asm.offset().0;
     c.finish_cold();
@@ -269,7 +280,7 @@ pub fn compile(
     let sites = c.finish_sites(first_site);
     let infos = std::mem::take(&mut c.infos);
     let bytes = asm.finalize().ok()?;
-    Some(Code { bytes, hot, sites, infos })
+    Some(Code { bytes, hot, sites, infos, accepts: lazy::accepts(&steps) })
 }
 
 /// Decodes the block's instructions again, for what the interpreter's form does not tell.
@@ -295,7 +306,8 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         };
         let leaves = !src.long && plan.is_none() && writes_segment(&ins);
         let (writes, touch) = effects(&mut factory, &ins, op, next, src.long);
-        steps.push(Step { ins, op: *op, next, plan, live: ALL, writes, touch });
+        let flags = Use::of(&ins, op, plan, src.long, src.user);
+        steps.push(Step { ins, op: *op, next, plan, live: ALL, flags, writes, touch });
         rip = next;
         at += usize::from(op.len);
         if leaves {
@@ -383,11 +395,19 @@ fn leaves_flags(ins: &Instruction, plan: Option<Plan>) -> bool {
 impl Compiler<'_> {
     fn step(&mut self, s: &Step, rest: u64) {
         let exits = s.plan.is_none_or(|p| p.exits);
-        if exits {
-            self.flags.save(self.asm);
-        }
         self.slow = None;
         self.current = (None, rest);
+        let mut note = None;
+        if exits {
+            if let Some(recipe) = self.flags.again.filter(|_| !self.flags.saved)
+                && lazy::lasts(&recipe, std::iter::once(s).chain(self.following))
+            {
+                note = self.describe(s, recipe);
+            }
+            if note.is_none() {
+                self.flags.save(self.asm);
+            }
+        }
         if s.plan.is_none() || branch::is_last(&s.ins) {
             self.flush_notes();
         }
@@ -406,7 +426,7 @@ impl Compiler<'_> {
                 self.cached = None;
                 if branch::is_last(&s.ins) {
                     // Only a REP string instruction comes back.
-                    self.chain(s.next);
+                    self.chain(s.next, None);
                 }
                 return;
             }
@@ -420,16 +440,37 @@ impl Compiler<'_> {
             dynasm!(self.asm ; .arch x64 ; =>back);
             let flags = self.flags.host != 0;
             let cached = self.cached;
-            self.cold.push(Cold { label, back, info, flags, loaded, cached, next: s.next, rest, notes });
+            // What was in memory was not kept.
+            let leaves = s.flags == Use::Kills && self.flags.again.is_some_and(|r| r.keeps());
+            self.cold.push(Cold {
+                label,
+                back,
+                info,
+                flags,
+                note,
+                leaves,
+                loaded,
+                cached,
+                next: s.next,
+                rest,
+                notes,
+            });
         }
     }
 
-    /// Drops the cached operand if the instruction changed its base.
+    /// Drops the cached operand if the instruction changed its base, and the flags' recipe with a register
+    /// that it needs; not one of flags that the instruction wrote itself.
     fn forget_changed(&mut self, s: &Step) {
+        if s.flags != Use::Kills {
+            self.flags.again = self.flags.again.filter(|r| r.registers() & s.writes == 0);
+        }
         if branch::is_last(&s.ins) {
             self.cached = None;
         }
-        self.cached = self.cached.filter(|c| !c.counts_from(s.writes));
+        self.cached = match (self.cached, int::moves(&s.ins, &s.op, self.word())) {
+            (Some(c), Some((register, by))) => c.moved(register, by),
+            (c, _) => c.filter(|c| !c.counts_from(s.writes)),
+        };
     }
 
     /// The number of the current instruction in the table.
@@ -448,6 +489,7 @@ impl Compiler<'_> {
             flags,
             leave,
             loaded: Loaded::default(),
+            again: None,
         });
         let info = self.first_info + self.infos.len() as u32 - 1;
         self.current.0 = Some(info);
@@ -498,15 +540,20 @@ impl Compiler<'_> {
             self.again(cached);
             dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
         }
-        for (label, back, size, access, slot, slow) in std::mem::take(&mut self.recents) {
-            dynasm!(self.asm ; .arch x64 ; =>label);
-            self.ask(size, access, slot);
-            dynasm!(self.asm ; .arch x64 ; jz =>back ; jmp =>slow);
+        for m in std::mem::take(&mut self.misses) {
+            self.miss(m);
         }
         for cold in std::mem::take(&mut self.cold) {
             dynasm!(self.asm ; .arch x64 ; =>cold.label);
             self.store_notes(cold.notes);
+            if let Some(note) = cold.note {
+                dynasm!(self.asm ; .arch x64 ; mov DWORD [rbp + regs::FLAGS], note);
+            }
             self.call_run_op(cold.info);
+            if cold.leaves {
+                self.go_on_elsewhere(cold.rest, cold.next);
+                continue;
+            }
             // It would not have come back if they could not be loaded.
             if cold.loaded.sse {
                 self.call(self.shared.load_sse);
@@ -518,21 +565,23 @@ impl Compiler<'_> {
             if let Some(c) = cold.cached {
                 self.again(c);
                 dynasm!(self.asm ; .arch x64 ; jnz =>miss);
+                self.restore(c);
             }
             if cold.flags {
                 State::bring_back(self.asm);
             }
             dynasm!(self.asm ; .arch x64 ; jmp =>cold.back);
             if cold.cached.is_some() {
-                dynasm!(self.asm
-                    ; .arch x64
-                    ; =>miss
-                    ; add r15, cold.rest as i32 - 1
-                    ; mov rax, QWORD cold.next as i64
-                );
-                self.jump_out(self.shared.indirect);
+                dynasm!(self.asm ; .arch x64 ; =>miss);
+                self.go_on_elsewhere(cold.rest, cold.next);
             }
         }
+    }
+
+    /// Goes on at `next`, out of the block, behind an instruction that the interpreter ran.
+    fn go_on_elsewhere(&mut self, rest: u64, next: u64) {
+        dynasm!(self.asm ; .arch x64 ; add r15, rest as i32 - 1 ; mov rax, QWORD next as i64);
+        self.jump_out(self.shared.indirect);
     }
 
     fn finish_sites(&mut self, first: u32) -> Vec<Site> {
@@ -540,14 +589,28 @@ impl Compiler<'_> {
         for (i, p) in std::mem::take(&mut self.pending).into_iter().enumerate() {
             let number = u64::from(first) + i as u64;
             if let Some((.., other)) = p.guard {
-                dynasm!(self.asm ; .arch x64 ; =>other ; mov rax, QWORD p.rip as i64);
+                dynasm!(self.asm ; .arch x64 ; =>other);
+                if let Some((recipe, _)) = p.lazy {
+                    State::make(self.asm, recipe);
+                }
+                dynasm!(self.asm ; .arch x64 ; mov rax, QWORD p.rip as i64);
                 self.jump_out(self.shared.indirect);
+            }
+            let mut jump = p.end - 4;
+            let mut lazy = None;
+            if let Some((recipe, save)) = p.lazy {
+                let registers = recipe.registers();
+                lazy = Some(Lazy { jump, save: self.asm.offset().0, registers });
+                dynasm!(self.asm ; .arch x64 ; =>save);
+                State::make(self.asm, recipe);
+                dynasm!(self.asm ; .arch x64 ; jmp =>p.stub);
+                jump = self.asm.offset().0 - 4;
             }
             let stub = self.asm.offset().0;
             dynasm!(self.asm ; .arch x64 ; =>p.stub ; mov eax, (number << 8 | exit::LINK) as i32);
             self.jump_out(self.shared.exit);
             let guard = p.guard.map(|(skip, page, _)| (skip, page));
-            sites.push(Site { jump: p.end - 4, stub, rip: p.rip, guard });
+            sites.push(Site { jump, stub, rip: p.rip, guard, lazy });
         }
         sites
     }

@@ -9,10 +9,11 @@ use super::block::{Compiler, Pending, Step};
 use super::emit::{Rm, get, jcc, load_imm, store, wide};
 use super::flags::reads;
 use super::int::{Plan, STACK, simple_address};
+use super::lazy::Recipe;
 use super::links;
-use super::mem::{ENTRY, OFFSET, TAG, table};
+use super::mem::{ENTRY, How, OFFSET, TAG, table};
 use super::regs;
-use super::regs::host::{R14, RAX, RDX};
+use super::regs::host::{R14, RAX};
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, way};
 use dejavm_interp::x86::Exec;
@@ -60,12 +61,13 @@ impl Compiler<'_> {
         let ins = &s.ins;
         match ins.mnemonic() {
             Mnemonic::Jmp if ins.is_jmp_short_or_near() => {
-                self.flags.save(self.asm);
-                self.chain(ins.near_branch_target());
+                let lazy = self.leave_flags(s);
+                self.chain(ins.near_branch_target(), lazy);
             }
             Mnemonic::Call if ins.is_call_near() => {
                 self.push_return(s.next);
-                self.chain(ins.near_branch_target());
+                let lazy = self.leave_flags(s);
+                self.chain(ins.near_branch_target(), lazy);
             }
             Mnemonic::Jmp => {
                 self.target(s);
@@ -81,8 +83,8 @@ impl Compiler<'_> {
             }
             Mnemonic::Ret => {
                 let word = self.word();
-                self.access(STACK, 0, word, Access::Read);
-                self.fetch(word, RAX);
+                let at = self.access(STACK, 0, word, Access::Read, How::ONCE);
+                self.fetch(word, RAX, at);
                 self.look_up();
                 self.move_stack(i32::from(word) + s.op.imm as i32);
                 dynasm!(self.asm ; .arch x64 ; jmp QWORD [rdx + links::CODE]);
@@ -94,30 +96,35 @@ impl Compiler<'_> {
 
     fn conditional(&mut self, s: &Step) {
         let Some(cc) = number(s.ins.condition_code()) else { return };
-        self.flags.save(self.asm);
+        let lazy = self.leave_flags(s);
         let cc = self.flags.condition(self.asm, cc);
         let target = s.ins.near_branch_target();
         if self.near(target) {
-            let stub = self.asm.new_dynamic_label();
-            jcc(self.asm, cc, stub);
+            let (stub, lazy_stub) = self.stub(lazy);
+            jcc(self.asm, cc, lazy_stub.map_or(stub, |l| l.1));
             let end = self.asm.offset().0;
-            self.pending.push(Pending { end, rip: target, stub, guard: None });
-            self.chain(s.next);
+            self.pending.push(Pending { end, rip: target, stub, guard: None, lazy: lazy_stub });
+            self.chain(s.next, lazy);
         } else {
             let taken = self.asm.new_dynamic_label();
             jcc(self.asm, cc, taken);
-            self.chain(s.next);
+            self.chain(s.next, lazy);
             dynasm!(self.asm ; .arch x64 ; =>taken);
-            self.chain(target);
+            self.chain(target, lazy);
         }
+    }
+
+    /// Labels for the stub of a jump to another block, and for where flags are saved before.
+    fn stub(&mut self, lazy: Option<Recipe>) -> (DynamicLabel, Option<(Recipe, DynamicLabel)>) {
+        (self.asm.new_dynamic_label(), lazy.map(|r| (r, self.asm.new_dynamic_label())))
     }
 
     /// RAX = the target of an indirect branch.
     fn target(&mut self, s: &Step) {
         let word = self.word();
         if s.ins.op_kind(0) == OpKind::Memory {
-            self.operand(&s.op, s.next, word, Access::Read);
-            self.fetch(word, RAX);
+            let at = self.operand(&s.op, s.next, word, Access::Read, How::ONCE);
+            self.fetch(word, RAX, at);
         } else {
             get(self.asm, word, RAX, s.op.r0);
         }
@@ -136,8 +143,7 @@ impl Compiler<'_> {
     /// Pushes the address that a call returns to. Nothing that may leave the block follows.
     fn push_return(&mut self, next: u64) {
         let word = self.word();
-        self.access(STACK, -i32::from(word), word, Access::Write);
-        let at = Rm::Mem(RDX, 0);
+        let at = self.access(STACK, -i32::from(word), word, Access::Write, How::HELD);
         if word == 4 || i32::try_from(next as i64).is_ok() {
             wide(self.asm, word, &[0xc7], 0, at);
             self.asm.push_i32(next as i32);
@@ -163,18 +169,19 @@ impl Compiler<'_> {
         dynasm!(self.asm ; .arch x64 ; cmp [rax + entry + OFFSET], rcx ; jne =>other);
     }
 
-    /// Goes on at guest address `rip`. The flags are saved.
-    pub fn chain(&mut self, rip: u64) {
-        let stub = self.asm.new_dynamic_label();
+    /// Goes on at guest address `rip`. The flags are saved, or made again by `lazy`.
+    pub fn chain(&mut self, rip: u64, lazy: Option<Recipe>) {
+        let (stub, lazy) = self.stub(lazy);
+        let first = lazy.map_or(stub, |l| l.1);
         if self.near(rip) {
-            dynasm!(self.asm ; .arch x64 ; jmp =>stub);
+            dynasm!(self.asm ; .arch x64 ; jmp =>first);
             let end = self.asm.offset().0;
-            self.pending.push(Pending { end, rip, stub, guard: None });
+            self.pending.push(Pending { end, rip, stub, guard: None, lazy });
             return;
         }
         let other = self.asm.new_dynamic_label();
         // Unlinked, this first jump goes to the stub; linked, it goes nowhere.
-        dynasm!(self.asm ; .arch x64 ; jmp =>stub);
+        dynasm!(self.asm ; .arch x64 ; jmp =>first);
         let skip = self.asm.offset().0 - 4;
         let entry = table(Access::Fetch) + (way(rip, Access::Fetch) * ENTRY) as i32;
         dynasm!(self.asm ; .arch x64 ; mov rax, [rbp + regs::TLB]);
@@ -190,9 +197,9 @@ impl Compiler<'_> {
             ; .arch x64
             ; cmp [rax + entry + OFFSET], rcx
             ; jne =>other
-            ; jmp =>stub
+            ; jmp =>first
         );
         let end = self.asm.offset().0;
-        self.pending.push(Pending { end, rip, stub, guard: Some((skip, page, other)) });
+        self.pending.push(Pending { end, rip, stub, guard: Some((skip, page, other)), lazy });
     }
 }

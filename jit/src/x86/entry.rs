@@ -9,6 +9,7 @@
 use super::block::{OpInfo, Shared, exit};
 use super::emit::{Asm, Rm, load, store};
 use super::flags;
+use super::lazy;
 use super::links;
 use super::mem::{DELTA, ENTRY, OFFSET, PAGE, TAG, table};
 use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
@@ -52,6 +53,7 @@ pub fn enter(shared: &Shared, ctx: &mut Ctx, ex: &mut Exec<'_>, infos: &[OpInfo]
         let enter: extern "sysv64" fn(*mut u8, u64) -> u64 = std::mem::transmute(shared.enter);
         enter(std::ptr::from_mut(ctx).cast::<u8>().wrapping_offset(BIAS as isize), code)
     };
+    lazy::settle(ctx, |n| infos[n].again);
     if reason & 0xff != exit::RAN {
         copy(&mut ex.cpu.regs, &ctx.regs);
         ex.cpu.flags.set_bits(flags::restore(ctx.flags));
@@ -117,6 +119,8 @@ extern "sysv64" fn run_op(ctx: *mut Ctx, info: u32) -> u64 {
         (ctx, ex, info)
     };
     let infos = ctx.infos;
+    // SAFETY: recipes are numbered in that same table.
+    lazy::settle(ctx, |n| unsafe { (*(infos as *const OpInfo).add(n)).again });
     ctx.handed += 1;
     ctx.missed += u64::from(info.compiled);
     // SAFETY: compiled code notes instructions of that same table.

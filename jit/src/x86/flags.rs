@@ -6,6 +6,7 @@
 //! where the guest has it cleared or set: bits 1 and 2 say so in place of bit 12.
 
 use super::emit::{Asm, Rm, store};
+use super::lazy::Recipe;
 use super::regs;
 use super::regs::host::{RAX, RBP};
 use dejavm_interp::x86::flags::bit;
@@ -66,19 +67,23 @@ pub struct State {
     pub kind: Kind,
     /// All flags are saved.
     pub saved: bool,
+    /// How they can be made again, if they can.
+    pub again: Option<Recipe>,
 }
 
 impl State {
     /// Saved and nowhere else, as at the start of a block.
     pub fn saved() -> Self {
-        Self { host: 0, kind: Kind::Arith, saved: true }
+        Self { host: 0, kind: Kind::Arith, saved: true, again: None }
     }
 
-    /// Saves the flags, unless they are. EFLAGS stays as it is. RAX is clobbered.
+    /// Saves the flags, unless they are. EFLAGS stays as it is. RAX is clobbered, and RCX where the flags
+    /// have to be made again.
     pub fn save(&mut self, asm: &mut Asm) {
         if self.saved {
             return;
         }
+        self.remake(asm);
         dynasm!(asm ; .arch x64 ; lahf);
         match self.kind {
             Kind::Arith => dynasm!(asm ; .arch x64 ; seto al),
@@ -91,6 +96,17 @@ impl State {
         self.saved = true;
     }
 
+    /// Makes the flags again in EFLAGS if they are neither saved nor all there.
+    fn remake(&mut self, asm: &mut Asm) {
+        if self.host != ALL
+            && !self.saved
+            && let Some(recipe) = self.again
+        {
+            recipe.make(asm);
+            (self.host, self.kind) = (ALL, recipe.kind());
+        }
+    }
+
     /// EFLAGS is about to be overwritten; `live` are the flags still needed.
     pub fn clobber(&mut self, asm: &mut Asm, live: u8) {
         if live != 0 {
@@ -101,7 +117,12 @@ impl State {
 
     /// An instruction wrote `written` into EFLAGS.
     pub fn wrote(&mut self, written: u8, kind: Kind) {
-        *self = Self { host: written, kind, saved: false };
+        *self = Self { host: written, kind, saved: false, again: None };
+    }
+
+    /// Emits code that saves flags that `recipe` makes again. RAX and RCX are clobbered.
+    pub fn make(asm: &mut Asm, recipe: Recipe) {
+        Self { again: Some(recipe), saved: false, ..Self::saved() }.save(asm);
     }
 
     /// Brings the saved flags back into EFLAGS. RAX is clobbered.
@@ -116,9 +137,12 @@ impl State {
     }
 
     /// Makes EFLAGS such that the condition returned tells whether guest condition `cc` holds.
-    /// RAX is clobbered.
+    /// RAX and RCX are clobbered.
     pub fn condition(&mut self, asm: &mut Asm, cc: u8) -> u8 {
         let needs = reads(cc);
+        if needs & !self.host != 0 {
+            self.remake(asm);
+        }
         if needs & !self.host == 0 {
             return cc;
         }
@@ -146,6 +170,9 @@ impl State {
 
     /// Makes the host's CF the guest's.
     pub fn carry(&mut self, asm: &mut Asm) {
+        if self.host & CF == 0 {
+            self.remake(asm);
+        }
         if self.host & CF == 0 {
             dynasm!(asm ; .arch x64 ; bt DWORD [rbp + regs::FLAGS], 8);
             self.host = 0;

@@ -5,14 +5,15 @@ use super::block::{Compiler, Step};
 use super::emit::{Rm, extend, get, group1, high, home, load, load_imm, push_imm, put, sized, store, wide};
 use super::flags::flag::{AF, ALL, CF, OF, PF, SF, ZF};
 use super::flags::{Kind, State, reads};
-use super::mem::Base;
+use super::lazy::{KEPT, Recipe, lasts};
+use super::mem::{Base, How};
 use super::regs;
 use super::regs::host::{R10, R12, R13, R14, RAX, RCX, RDX};
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::int::cond::number;
 use dejavm_interp::x86::int::mov::operand_bytes;
 use dejavm_interp::x86::op::Op;
-use dejavm_interp::x86::regs::seg;
+use dejavm_interp::x86::regs::{gpr, seg};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
@@ -73,6 +74,33 @@ fn bit_test(m: Mnemonic) -> Option<u8> {
 /// True for a shift or rotate: it may change flags without always doing so.
 pub fn shifts(ins: &Instruction) -> bool {
     shift(ins.mnemonic()).is_some()
+}
+
+/// True for one whose count is in CL: it may leave the flags as they are.
+pub fn shifts_by_cl(ins: &Instruction) -> bool {
+    shifts(ins) && ins.op_kind(1) == OpKind::Register
+}
+
+/// The register that the instruction moves by a constant, in full, and by how much.
+pub fn moves(ins: &Instruction, op: &Op, word: u8) -> Option<(u8, i32)> {
+    if ins.op_count() == 0 || ins.op_kind(0) != OpKind::Register || operand_bytes(ins, 0) != word.into() {
+        return None;
+    }
+    let immediate =
+        || if ins.op_kind(1) == OpKind::Register || has_memory(ins) { None } else { Some(op.imm as i32) };
+    let by = match ins.mnemonic() {
+        Mnemonic::Add => immediate()?,
+        Mnemonic::Sub => immediate()?.checked_neg()?,
+        Mnemonic::Inc => 1,
+        Mnemonic::Dec => -1,
+        _ => return None,
+    };
+    Some((op.r0, by))
+}
+
+/// True for SETcc and CMOVcc.
+pub fn asks(ins: &Instruction) -> bool {
+    is_setcc(ins) || is_cmov(ins)
 }
 
 fn has_memory(ins: &Instruction) -> bool {
@@ -269,8 +297,13 @@ impl Compiler<'_> {
         s.ins.op_kind(i) == OpKind::Memory
     }
 
-    fn mem(&mut self, s: &Step, size: u8, access: Access) {
-        self.operand(&s.op, s.next, size, access);
+    fn mem(&mut self, s: &Step, size: u8, access: Access, how: How) -> Rm {
+        self.operand(&s.op, s.next, size, access, how)
+    }
+
+    /// How an operand is wanted while another one is taken out of a general register.
+    fn beside(guest: u8) -> How {
+        How { once: !high(guest) && matches!(home(guest), Rm::Reg(_)), aligned: false }
     }
 
     fn mov(&mut self, s: &Step, size: u8) {
@@ -288,26 +321,26 @@ impl Compiler<'_> {
                 put(self.asm, size, op.r0, RCX);
             }
             (OpKind::Register, OpKind::Memory) => {
-                self.mem(s, size, Access::Read);
-                self.fetch_to(size, op.r0);
+                let at = self.mem(s, size, Access::Read, How::ONCE);
+                self.fetch_to(size, op.r0, at);
             }
             (OpKind::Memory, OpKind::Register) => {
-                self.mem(s, size, Access::Write);
+                let at = self.mem(s, size, Access::Write, Self::beside(op.r1));
                 let r = self.source(size, op.r1);
-                store(self.asm, size, Rm::Mem(RDX, 0), r);
+                store(self.asm, size, at, r);
             }
             (OpKind::Memory, _) => {
-                self.mem(s, size, Access::Write);
+                let at = self.mem(s, size, Access::Write, How { once: size != 8, aligned: false });
                 if let Ok(imm) = i32::try_from(op.imm as i64)
                     && size == 8
                 {
-                    wide(self.asm, 8, &[0xc7], 0, Rm::Mem(RDX, 0));
+                    wide(self.asm, 8, &[0xc7], 0, at);
                     self.asm.push_i32(imm);
                 } else if size == 8 {
                     load_imm(self.asm, RAX, op.imm);
-                    store(self.asm, 8, Rm::Mem(RDX, 0), RAX);
+                    store(self.asm, 8, at, RAX);
                 } else {
-                    sized(self.asm, size, &[0xc6], 0, Rm::Mem(RDX, 0));
+                    sized(self.asm, size, &[0xc6], 0, at);
                     push_imm(self.asm, size, op.imm as i32);
                 }
             }
@@ -329,12 +362,12 @@ impl Compiler<'_> {
         }
     }
 
-    /// Loads from [RDX] into a guest register.
-    fn fetch_to(&mut self, size: u8, guest: u8) {
+    /// Loads from memory into a guest register.
+    fn fetch_to(&mut self, size: u8, guest: u8, at: Rm) {
         match home(guest % 20) {
-            Rm::Reg(r) if !high(guest) => self.fetch(size, r),
+            Rm::Reg(r) if !high(guest) => self.fetch(size, r, at),
             _ => {
-                self.fetch(size, RCX);
+                self.fetch(size, RCX, at);
                 put(self.asm, size, guest, RCX);
             }
         }
@@ -354,8 +387,7 @@ impl Compiler<'_> {
     fn movx(&mut self, s: &Step, size: u8, signed: bool) {
         let from = operand_bytes(&s.ins, 1) as u8;
         let rm = if self.memory(s, 1) {
-            self.mem(s, from, Access::Read);
-            Rm::Mem(RDX, 0)
+            self.mem(s, from, Access::Read, How::ONCE)
         } else if high(s.op.r1) {
             get(self.asm, 1, RAX, s.op.r1);
             Rm::Reg(RAX)
@@ -382,10 +414,10 @@ impl Compiler<'_> {
     fn xchg(&mut self, s: &Step, size: u8) {
         let op = &s.op;
         if self.memory(s, 0) || self.memory(s, 1) {
-            self.mem(s, size, Access::Write);
+            let at = self.mem(s, size, Access::Write, Self::beside(op.r1));
             let r = self.source(size, op.r1);
-            self.fetch(size, RCX);
-            store(self.asm, size, Rm::Mem(RDX, 0), r);
+            self.fetch(size, RCX, at);
+            store(self.asm, size, at, r);
             put(self.asm, size, op.r1, RCX);
             return;
         }
@@ -414,8 +446,7 @@ impl Compiler<'_> {
     fn alu(&mut self, s: &Step, k: u8, size: u8) {
         let op = &s.op;
         if self.memory(s, 0) || self.memory(s, 1) {
-            self.alu_memory(s, k, size);
-            return self.wrote_alu(k);
+            return self.alu_memory(s, k, size);
         }
         let immediate = s.ins.op_kind(1) != OpKind::Register;
         if matches!(k, 2 | 3) {
@@ -450,6 +481,7 @@ impl Compiler<'_> {
             put(self.asm, size, op.r0, RCX);
         }
         self.wrote_alu(k);
+        self.flags.again = Recipe::of(k, size, op, immediate);
     }
 
     fn alu_register(&mut self, k: u8, size: u8, rm: Rm, r: u8) {
@@ -472,12 +504,34 @@ impl Compiler<'_> {
 
     fn alu_memory(&mut self, s: &Step, k: u8, size: u8) {
         let op = &s.op;
-        let at = Rm::Mem(RDX, 0);
         let carry = matches!(k, 2 | 3);
         let to_memory = self.memory(s, 0);
-        self.mem(s, size, if to_memory && k < CMP { Access::Write } else { Access::Read });
+        let how = match s.ins.op_kind(1) {
+            OpKind::Register => Self::beside(op.r1),
+            OpKind::Memory if high(op.r0) => How::HELD,
+            _ => How::ONCE,
+        };
+        let access = if to_memory && k < CMP { Access::Write } else { Access::Read };
+        let at = self.mem(s, size, access, how);
         if carry {
             self.flags.carry(self.asm);
+        }
+        let register = s.ins.op_kind(1) == OpKind::Register || !to_memory;
+        let other = register.then_some(if to_memory { op.r1 } else { op.r0 });
+        if let Some(recipe) = Recipe::of_memory(k, size, op, other, to_memory)
+            && lasts(&recipe, self.following)
+        {
+            extend(self.asm, false, if size == 8 { 8 } else { 4 }, size, RCX, at);
+            store(self.asm, 8, KEPT, RCX);
+            let kept = Rm::Reg(RCX);
+            match other.map(|r| self.source(size, r)) {
+                Some(r) if to_memory => self.alu_register(k, size, kept, r),
+                Some(r) => sized(self.asm, size, &[k << 3 | 2], r, kept),
+                None => self.alu_immediate(k, size, kept, op.imm),
+            }
+            self.wrote_alu(k);
+            self.flags.again = Some(recipe);
+            return;
         }
         if !to_memory {
             // TEST has no such form.
@@ -498,6 +552,10 @@ impl Compiler<'_> {
         } else {
             self.alu_immediate(k, size, at, op.imm);
         }
+        self.wrote_alu(k);
+        if !to_memory {
+            self.flags.again = Recipe::of_result(k, size, op.r0);
+        }
     }
 
     fn unary(&mut self, s: &Step, size: u8, opcode: u8, number: u8) {
@@ -507,8 +565,7 @@ impl Compiler<'_> {
         let keep = counts && s.live & CF != 0;
         let mut scratch = false;
         let rm = if in_memory {
-            self.mem(s, size, Access::Write);
-            Rm::Mem(RDX, 0)
+            self.mem(s, size, Access::Write, How::ONCE)
         } else if high(op.r0) || size == 4 && matches!(home(op.r0), Rm::Mem(..)) {
             scratch = true;
             get(self.asm, size, RCX, op.r0);
@@ -540,8 +597,7 @@ impl Compiler<'_> {
         }
         let mut scratch = false;
         let rm = if self.memory(s, 0) {
-            self.mem(s, size, Access::Write);
-            Rm::Mem(RDX, 0)
+            self.mem(s, size, Access::Write, How::HELD)
         } else if size == 4 && matches!(home(op.r0), Rm::Mem(..)) {
             scratch = true;
             self.cached = None;
@@ -554,6 +610,21 @@ impl Compiler<'_> {
             self.shift_by_cl(k, size, rm, wanted);
         } else {
             let c = count(&s.ins, op);
+            let recipe = Recipe::of_shift(k, size, c);
+            if wanted != 0 && !rotate && !self.memory(s, 0) && lasts(&recipe, self.following) {
+                let r = if let Rm::Reg(r) = rm { r } else { RCX };
+                load(self.asm, 8, r, rm);
+                store(self.asm, 8, KEPT, r);
+                sized(self.asm, size, &[0xc0], k, rm);
+                self.asm.push(c);
+                // OF is made again with the others, where it is asked for.
+                self.flags.wrote(if c == 1 { ALL } else { ALL & !OF }, Kind::Shift);
+                self.flags.again = Some(recipe);
+                if scratch {
+                    put(self.asm, size, op.r0, RDX);
+                }
+                return;
+            }
             if wanted != 0 && c > 1 {
                 // The host's OF is defined for the last step alone.
                 sized(self.asm, size, &[0xc0], k, rm);
@@ -616,8 +687,7 @@ impl Compiler<'_> {
         }
         let mut scratch = false;
         let rm = if self.memory(s, 0) {
-            self.mem(s, size, if k == 4 { Access::Read } else { Access::Write });
-            Rm::Mem(RDX, 0)
+            self.mem(s, size, if k == 4 { Access::Read } else { Access::Write }, How::HELD)
         } else if matches!(home(op.r0), Rm::Mem(..)) {
             // The host's form with memory would reach beyond it.
             scratch = true;
@@ -641,23 +711,18 @@ impl Compiler<'_> {
     }
 
     /// The source operand of an instruction `r, r/m`.
-    fn rm_source(&mut self, s: &Step, size: u8) -> Rm {
-        if self.memory(s, 1) {
-            self.mem(s, size, Access::Read);
-            Rm::Mem(RDX, 0)
-        } else {
-            home(s.op.r1)
-        }
+    fn rm_source(&mut self, s: &Step, size: u8, how: How) -> Rm {
+        if self.memory(s, 1) { self.mem(s, size, Access::Read, how) } else { home(s.op.r1) }
     }
 
     fn imul(&mut self, s: &Step, size: u8) {
         if s.live & !(CF | OF) != 0 {
             self.flags.save(self.asm);
         }
-        let rm = self.rm_source(s, size);
+        let rm = self.rm_source(s, size, How::ONCE);
         let d = match home(s.op.r0) {
             Rm::Reg(r) => r,
-            Rm::Mem(..) => {
+            _ => {
                 self.cached = None;
                 RDX
             }
@@ -668,7 +733,7 @@ impl Compiler<'_> {
             wide(self.asm, size, &[0x69], d, rm);
             push_imm(self.asm, size, imm);
         } else if d == RDX {
-            let rm = if rm == Rm::Mem(RDX, 0) {
+            let rm = if rm.counts_from(RDX) {
                 load(self.asm, size, RCX, rm);
                 Rm::Reg(RCX)
             } else {
@@ -690,12 +755,7 @@ impl Compiler<'_> {
         if s.live & !(CF | OF) != 0 {
             self.flags.save(self.asm);
         }
-        let rm = if self.memory(s, 0) {
-            self.mem(s, size, Access::Read);
-            Rm::Mem(RDX, 0)
-        } else {
-            home(s.op.r0)
-        };
+        let rm = if self.memory(s, 0) { self.mem(s, size, Access::Read, How::HELD) } else { home(s.op.r0) };
         self.cached = None;
         get(self.asm, size, RAX, 0);
         wide(self.asm, size, &[0xf7], number, rm);
@@ -707,8 +767,8 @@ impl Compiler<'_> {
     fn div(&mut self, s: &Step, size: u8) {
         // CF and OF stay: the others are known.
         let rm = if self.memory(s, 0) {
-            self.mem(s, size, Access::Read);
-            load(self.asm, size, RCX, Rm::Mem(RDX, 0));
+            let at = self.mem(s, size, Access::Read, How::ONCE);
+            load(self.asm, size, RCX, at);
             Rm::Reg(RCX)
         } else {
             get(self.asm, size, RCX, s.op.r0);
@@ -734,7 +794,7 @@ impl Compiler<'_> {
     }
 
     fn scan(&mut self, s: &Step, size: u8, opcode: u8) {
-        let rm = self.rm_source(s, size);
+        let rm = self.rm_source(s, size, How::ONCE);
         load(self.asm, size, RCX, rm);
         let zero = self.asm.new_dynamic_label();
         sized(self.asm, size, &[0x84], RCX, Rm::Reg(RCX));
@@ -747,7 +807,7 @@ impl Compiler<'_> {
     }
 
     fn popcnt(&mut self, s: &Step, size: u8) {
-        let rm = self.rm_source(s, size);
+        let rm = self.rm_source(s, size, How::ONCE);
         self.asm.push(0xf3);
         wide(self.asm, size, &[0x0f, 0xb8], RCX, rm);
         put(self.asm, size, s.op.r0, RCX);
@@ -789,8 +849,7 @@ impl Compiler<'_> {
         let op = &s.op;
         let in_memory = self.memory(s, 0);
         let rm = if in_memory {
-            self.mem(s, size, Access::Write);
-            Rm::Mem(RDX, 0)
+            self.mem(s, size, Access::Write, How::HELD)
         } else {
             self.cached = None;
             get(self.asm, size, RDX, op.r0);
@@ -810,8 +869,7 @@ impl Compiler<'_> {
         let op = &s.op;
         let in_memory = self.memory(s, 0);
         let rm = if in_memory {
-            self.mem(s, size, Access::Write);
-            Rm::Mem(RDX, 0)
+            self.mem(s, size, Access::Write, How::HELD)
         } else {
             self.cached = None;
             get(self.asm, size, RDX, op.r0);
@@ -851,12 +909,11 @@ impl Compiler<'_> {
         let word = self.word();
         let w = i32::from(word);
         if self.memory(s, 0) {
-            self.mem(s, word, Access::Read);
-            self.fetch(word, RAX);
+            let at = self.mem(s, word, Access::Read, How::ONCE);
+            self.fetch(word, RAX, at);
             dynasm!(self.asm ; .arch x64 ; mov [rbp + regs::TEMP], rax);
         }
-        self.access(STACK, -w, word, Access::Write);
-        let at = Rm::Mem(RDX, 0);
+        let at = self.access(STACK, -w, word, Access::Write, How::HELD);
         match s.ins.op_kind(0) {
             OpKind::Memory => {
                 dynasm!(self.asm ; .arch x64 ; mov rax, [rbp + regs::TEMP]);
@@ -876,24 +933,26 @@ impl Compiler<'_> {
 
     fn pop(&mut self, s: &Step) {
         let word = self.word();
-        self.access(STACK, 0, word, Access::Read);
-        self.move_stack(i32::from(word));
-        self.fetch_to(word, s.op.r0);
+        let at = self.access(STACK, 0, word, Access::Read, How::ONCE);
+        self.fetch_to(word, s.op.r0, at);
+        if s.op.r0 != gpr::RSP {
+            self.move_stack(i32::from(word));
+        }
     }
 
     fn leave(&mut self) {
         let word = self.word();
-        self.access(Base::register(5), 0, word, Access::Read);
+        let at = self.access(Base::register(5), 0, word, Access::Read, How::ONCE);
         wide(self.asm, word, &[0x8d], R14, Rm::Mem(R12, i32::from(word)));
-        self.fetch(word, R12);
+        self.fetch(word, R12, at);
     }
 
     fn setcc(&mut self, s: &Step) {
         let Some(cc) = number(s.ins.condition_code()) else { return };
         if self.memory(s, 0) {
-            self.mem(s, 1, Access::Write);
+            let at = self.mem(s, 1, Access::Write, How::HELD);
             let cc = self.flags.condition(self.asm, cc);
-            wide(self.asm, 4, &[0x0f, 0x90 | cc], 0, Rm::Mem(RDX, 0));
+            wide(self.asm, 4, &[0x0f, 0x90 | cc], 0, at);
             return;
         }
         let cc = self.flags.condition(self.asm, cc);
@@ -908,12 +967,12 @@ impl Compiler<'_> {
 
     fn cmov(&mut self, s: &Step, size: u8) {
         let Some(cc) = number(s.ins.condition_code()) else { return };
-        let mut rm = self.rm_source(s, size);
+        let mut rm = self.rm_source(s, size, How::HELD);
         let cc = self.flags.condition(self.asm, cc);
         match home(s.op.r0) {
             Rm::Reg(r) => wide(self.asm, size, &[0x0f, 0x40 | cc], r, rm),
-            m @ Rm::Mem(..) => {
-                if rm == Rm::Mem(RDX, 0) {
+            m => {
+                if rm.counts_from(RDX) {
                     load(self.asm, size, RAX, rm);
                     rm = Rm::Reg(RAX);
                 }

@@ -15,7 +15,7 @@ use super::emit::{Rm, home, load, load_imm, sized, wide};
 use super::regs::host::{RAX, RBP, RCX, RDX};
 use super::regs::{self, Recent};
 pub use crate::hit::{ENTRY, OFFSET, TAG, table};
-use dejavm_interp::mem::PAGE_SIZE;
+use dejavm_interp::mem::{PAGE_SHIFT, PAGE_SIZE};
 use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::op::{Op, REG_RIP, REG_ZERO};
 use dejavm_interp::x86::regs::seg;
@@ -51,8 +51,9 @@ impl Base {
         Self::Registers { base, index: REG_ZERO, scale: 0 }
     }
 
-    /// Offset from RBP of the translation that was used last with this base.
-    fn slot(self, access: Access, user: bool) -> i32 {
+    /// Offset from RBP of the translation that was used last with this base, about as far from it:
+    /// one register may count through several arrays.
+    fn slot(self, disp: i32, access: Access, user: bool) -> i32 {
         let number = match self {
             Self::Registers { base: REG_ZERO, index, .. } => index,
             Self::Registers { base, .. } => base,
@@ -60,8 +61,16 @@ impl Base {
             Self::Segment(seg::FS) => 17,
             Self::Segment(_) => 18,
         };
+        let pages = disp.wrapping_add(0x800) >> PAGE_SHIFT;
+        let number = match self {
+            Self::Registers { .. } if pages != 0 => {
+                let mixed = (pages as u32 ^ pages as u32 >> 4) as usize ^ usize::from(number) << 2;
+                regs::RECENT_BASES + mixed % regs::RECENT_FAR
+            }
+            _ => usize::from(number),
+        };
         let set = usize::from(user) * 2 + usize::from(access == Access::Write);
-        let number = usize::from(number) + set * regs::RECENT_BASES;
+        let number = number + set * (regs::RECENT_BASES + regs::RECENT_FAR);
         regs::RECENT + (number * size_of::<Recent>()) as i32
     }
 
@@ -80,9 +89,59 @@ pub struct Cached {
     /// Its distance from there.
     disp: i32,
     /// Bytes that are known to lie in the page.
-    size: u8,
+    size: i32,
     /// They may be written, not only read.
     write: bool,
+    /// RDX is not where it lies, but what to add to its linear address.
+    delta: bool,
+    /// Its address is a multiple of 16.
+    aligned: bool,
+}
+
+/// What an operand is wanted for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// RAX stays as it is until the operand is not needed any more.
+    pub once: bool,
+    /// Its address must be a multiple of 16.
+    pub aligned: bool,
+}
+
+impl How {
+    /// See [`How::once`].
+    pub const ONCE: Self = Self { once: true, aligned: false };
+    /// RAX may be needed for something else.
+    pub const HELD: Self = Self { once: false, aligned: false };
+}
+
+/// A way out of line: the translation used last is another one, or the TLB has none.
+#[derive(Clone, Copy, Debug)]
+pub struct Miss {
+    label: DynamicLabel,
+    back: DynamicLabel,
+    size: u8,
+    access: Access,
+    /// Place of the translation used last, or 0.
+    slot: i32,
+    /// Where to go if the access takes more.
+    slow: DynamicLabel,
+    /// See [`How::aligned`].
+    aligned: bool,
+    /// The address, unless it is in RAX.
+    address: Option<(Base, i32)>,
+    /// The address, if the code at `back` expects it in RAX.
+    again: Option<(Base, i32)>,
+}
+
+/// REG = an address.
+fn lea(asm: &mut super::emit::Asm, reg: u8, from: u8, scale: u8, disp: i32) {
+    match scale {
+        0 if disp == 0 => load(asm, 8, reg, Rm::Reg(from)),
+        0 => wide(asm, 8, &[0x8d], reg, Rm::Mem(from, disp)),
+        1 => dynasm!(asm ; .arch x64 ; lea Rq(reg), [Rq(from) * 2 + disp]),
+        2 => dynasm!(asm ; .arch x64 ; lea Rq(reg), [Rq(from) * 4 + disp]),
+        _ => dynasm!(asm ; .arch x64 ; lea Rq(reg), [Rq(from) * 8 + disp]),
+    }
 }
 
 impl Cached {
@@ -109,6 +168,13 @@ impl Cached {
         if matches!(self.base, Base::Registers { base: 4, .. }) {
             self.disp = self.disp.wrapping_sub(by);
         }
+    }
+
+    /// A register has grown by `by`: the same operand, counted from there. None if that cannot be said.
+    pub fn moved(self, register: u8, by: i32) -> Option<Self> {
+        let Base::Registers { base, index, scale } = self.base else { return Some(self) };
+        let times = i32::from(base == register) + if index == register { 1 << scale } else { 0 };
+        Some(Self { disp: self.disp.checked_sub(by.checked_mul(times)?)?, ..self })
     }
 }
 
@@ -162,7 +228,7 @@ impl Compiler<'_> {
         let asm = &mut *self.asm;
         let mut place = |guest: u8, scratch: u8| match home(guest) {
             Rm::Reg(r) => r,
-            m @ Rm::Mem(..) => {
+            m => {
                 load(asm, size, scratch, m);
                 scratch
             }
@@ -201,33 +267,39 @@ impl Compiler<'_> {
         }
     }
 
-    /// RDX = where the memory operand of `size` bytes lies in the host. Clobbers RAX, RCX, EFLAGS.
-    pub fn operand(&mut self, op: &Op, next: u64, size: u8, access: Access) {
+    /// Where the memory operand of `size` bytes lies in the host. Clobbers RAX, RCX, RDX, EFLAGS; the place
+    /// counts from RDX, and where `how` says so from RAX.
+    pub fn operand(&mut self, op: &Op, next: u64, size: u8, access: Access, how: How) -> Rm {
         if let Some((base, disp)) = base(op, next, self.long) {
-            return self.access(base, disp, size, access);
+            return self.access(base, disp, size, access, how);
         }
         self.linear(op, next, size);
         self.translate(size, access);
         self.cached = None;
+        if how.aligned {
+            self.check_alignment(Rm::Mem(RDX, 0));
+        }
+        Rm::Mem(RDX, 0)
     }
 
-    /// RDX = where `size` bytes at `disp` from `base` lie in the host. Clobbers RAX, RCX, EFLAGS.
-    pub fn access(&mut self, base: Base, disp: i32, size: u8, access: Access) {
-        let found = self.cached.and_then(|c| Some((c, c.distance(base, disp)?)));
-        if let Some((c, by)) = found
-            && (c.write || access == Access::Read)
+    /// Where `size` bytes at `disp` from `base` lie in the host, as for [`Compiler::operand`].
+    pub fn access(&mut self, base: Base, disp: i32, size: u8, access: Access, how: How) -> Rm {
+        let end = |by: i32| by + i32::from(size);
+        if let Some(c) = self.cached.filter(|c| c.write || access == Access::Read)
+            && let Some(by) = c.distance(base, disp)
         {
-            let end = by + i32::from(size);
-            if by >= 0 && end <= i32::from(c.size) {
-                self.advance(by);
-                self.cached = Some(Cached { base, disp, size: c.size - by as u8, ..c });
-                return;
+            if by >= 0 && end(by) <= c.size {
+                if how.aligned && !(c.aligned && by % 16 == 0) {
+                    self.address(base, disp);
+                    self.check_alignment(Rm::Mem(RAX, 0));
+                }
+                return if c.delta { self.direct(base, disp) } else { None }.unwrap_or(Rm::Mem(RDX, by));
             }
-            if by >= 0 || end <= i32::from(c.size) {
+            if !c.delta && (by >= 0 || end(by) <= c.size) {
                 // In the same page? The host's page is the guest's.
                 let far = self.asm.new_dynamic_label();
                 let back = self.asm.new_dynamic_label();
-                let edge = if by < 0 { by } else { end - 1 };
+                let edge = if by < 0 { by } else { end(by) - 1 };
                 self.flags.host = 0;
                 dynasm!(self.asm
                     ; .arch x64
@@ -235,20 +307,60 @@ impl Compiler<'_> {
                     ; xor ecx, edx
                     ; test ecx, -(PAGE_SIZE as i32)
                     ; jnz =>far
+                    ; lea rdx, [rdx + by]
+                    ; =>back
                 );
-                self.advance(by);
-                dynasm!(self.asm ; .arch x64 ; =>back);
-                let cached = Cached { base, disp, size, write: c.write };
+                let cached =
+                    Cached { base, disp, size: size.into(), write: c.write, delta: false, aligned: false };
                 let slow = self.slow();
                 self.far.push((far, back, cached, slow));
                 self.cached = Some(cached);
-                return;
+                if how.aligned {
+                    self.check_alignment(Rm::Mem(RDX, 0));
+                }
+                return Rm::Mem(RDX, 0);
             }
         }
         let access = if self.written_next(base) { Access::Write } else { access };
-        self.address(base, disp);
-        self.recent(base, size, access);
-        self.cached = Some(Cached { base, disp, size, write: access == Access::Write });
+        self.recent(base, disp, size, access, how)
+    }
+
+    /// The operand's place where RDX is the distance of its page in the host: none if it does not count from one
+    /// pinned register or a constant.
+    fn direct(&self, base: Base, disp: i32) -> Option<Rm> {
+        if !self.long {
+            // Addresses wrap around at 4 GiB.
+            return None;
+        }
+        match base {
+            Base::Registers { base, index: REG_ZERO, .. } => {
+                Some(Rm::Sum(RDX, super::regs::pinned(base)?, 0, disp))
+            }
+            Base::Registers { base: REG_ZERO, index, scale } => {
+                Some(Rm::Sum(RDX, super::regs::pinned(index)?, scale, disp))
+            }
+            Base::Next(next) => {
+                let at = next.wrapping_add(i64::from(disp) as u64);
+                Some(Rm::Mem(RDX, i32::try_from(at as i64).ok()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Hands the instruction over unless the address is a multiple of 16. Clobbers RCX.
+    fn check_alignment(&mut self, at: Rm) {
+        let slow = self.slow();
+        self.flags.host = 0;
+        wide(self.asm, 8, &[0x8d], RCX, at);
+        dynasm!(self.asm ; .arch x64 ; test cl, 15 ; jnz =>slow);
+    }
+
+    /// Makes RDX point to an operand.
+    pub fn point(&mut self, at: Rm) {
+        self.cached = None;
+        if at != Rm::Mem(RDX, 0) {
+            wide(self.asm, 8, &[0x8d], RDX, at);
+        }
     }
 
     /// True when one of the next instructions writes there too: then the permission to write is asked
@@ -266,12 +378,6 @@ impl Compiler<'_> {
             }
         }
         false
-    }
-
-    fn advance(&mut self, by: i32) {
-        if by != 0 {
-            dynasm!(self.asm ; .arch x64 ; lea rdx, [rdx + by]);
-        }
     }
 
     /// RAX = the linear address `disp` from `base`.
@@ -297,10 +403,37 @@ impl Compiler<'_> {
         self.ask(c.size, if c.write { Access::Write } else { Access::Read }, 0);
     }
 
+    /// Makes RDX the distance that [`Compiler::direct`] counts from, after [`Compiler::again`].
+    pub fn restore(&mut self, c: Cached) {
+        if c.delta {
+            self.address(c.base, c.disp);
+            dynasm!(self.asm ; .arch x64 ; sub rdx, rax);
+        }
+    }
+
+    /// Emits the way out of line of [`Compiler::recent`] and [`Compiler::translate`].
+    pub fn miss(&mut self, m: Miss) {
+        dynasm!(self.asm ; .arch x64 ; =>m.label);
+        if let Some((base, disp)) = m.address {
+            self.address(base, disp);
+        }
+        if m.aligned {
+            dynasm!(self.asm ; .arch x64 ; test al, 15 ; jnz =>m.slow);
+        }
+        self.ask(m.size.into(), m.access, m.slot);
+        if let Some((base, disp)) = m.again {
+            dynasm!(self.asm ; .arch x64 ; jnz =>m.slow);
+            self.address(base, disp);
+            dynasm!(self.asm ; .arch x64 ; jmp =>m.back);
+        } else {
+            dynasm!(self.asm ; .arch x64 ; jz =>m.back ; jmp =>m.slow);
+        }
+    }
+
     /// Emits a call of [`super::block::Shared::miss_read`] or `miss_write`.
-    pub fn ask(&mut self, size: u8, access: Access, slot: i32) {
+    pub fn ask(&mut self, size: i32, access: Access, slot: i32) {
         let slot = if slot == 0 { NOWHERE } else { slot };
-        let limit = PAGE_SIZE as i32 - i32::from(size);
+        let limit = PAGE_SIZE as i32 - size;
         dynasm!(self.asm ; .arch x64 ; mov ecx, slot ; mov edx, limit);
         self.call(if access == Access::Write { self.shared.miss_write } else { self.shared.miss_read });
     }
@@ -337,29 +470,96 @@ impl Compiler<'_> {
         let (miss, back) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
         self.probe(size, access, miss);
         dynasm!(self.asm ; .arch x64 ; =>back);
-        self.recents.push((miss, back, size, access, 0, slow));
+        let none = None;
+        let m = Miss {
+            label: miss,
+            back,
+            size,
+            access,
+            slot: 0,
+            slow,
+            aligned: false,
+            address: none,
+            again: none,
+        };
+        self.misses.push(m);
     }
 
-    /// The same through the translation that was used last with this base.
-    fn recent(&mut self, base: Base, size: u8, access: Access) {
+    /// The place of an operand, through the translation that was used last with this base.
+    fn recent(&mut self, base: Base, disp: i32, size: u8, access: Access, how: How) -> Rm {
         self.flags.host = 0;
         let slow = self.slow();
-        let miss = self.asm.new_dynamic_label();
-        let back = self.asm.new_dynamic_label();
-        let slot = base.slot(access, self.user);
+        let (label, back) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
+        let slot = base.slot(disp, access, self.user);
         // Aligned to a power of two it does not cross a page.
         let bits = -(PAGE_SIZE as i32) | i32::from(size.next_power_of_two() - 1);
-        dynasm!(self.asm
-            ; .arch x64
-            ; mov rcx, rax
-            ; and rcx, bits
-            ; cmp rcx, [rbp + slot + PAGE]
-            ; jne =>miss
-            ; mov rdx, [rbp + slot + DELTA]
-            ; add rdx, rax
-            ; =>back
-        );
-        self.recents.push((miss, back, size, access, slot, slow));
+        let write = access == Access::Write;
+        let aligned = how.aligned;
+        let mut m = Miss { label, back, size, access, slot, slow, aligned, address: None, again: None };
+        let mut cached =
+            Cached { base, disp, size: size.into(), write, delta: true, aligned: size == 16 && aligned };
+        let direct = self.direct(base, disp);
+        let constant = if let Some(Rm::Mem(_, at)) = direct { Some(at) } else { None };
+        let inside = |at: i32| (at as u32 as u64 & (PAGE_SIZE - 1)) + u64::from(size) <= PAGE_SIZE;
+        match (direct, constant) {
+            (Some(rm), Some(at)) if inside(at) && (!aligned || at % 16 == 0) => {
+                let within = at & (PAGE_SIZE as i32 - 1);
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; cmp QWORD [rbp + slot + PAGE], at - within
+                    ; jne =>label
+                    ; =>back
+                    ; mov rdx, [rbp + slot + DELTA]
+                );
+                m.address = Some((base, disp));
+                self.misses.push(m);
+                // All of the page.
+                self.cached = disp.checked_sub(within).map(|disp| Cached {
+                    disp,
+                    size: PAGE_SIZE as i32,
+                    aligned: true,
+                    ..cached
+                });
+                rm
+            }
+            (Some(rm @ Rm::Sum(_, r, scale, disp)), None) => {
+                lea(self.asm, RCX, r, scale, disp);
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; and rcx, bits
+                    ; cmp rcx, [rbp + slot + PAGE]
+                    ; jne =>label
+                    ; =>back
+                    ; mov rdx, [rbp + slot + DELTA]
+                );
+                m.address = Some((base, disp));
+                self.misses.push(m);
+                self.cached = Some(cached);
+                rm
+            }
+            _ => {
+                self.address(base, disp);
+                dynasm!(self.asm
+                    ; .arch x64
+                    ; mov rcx, rax
+                    ; and rcx, bits
+                    ; cmp rcx, [rbp + slot + PAGE]
+                    ; jne =>label
+                );
+                if how.once {
+                    dynasm!(self.asm ; .arch x64 ; =>back ; mov rdx, [rbp + slot + DELTA]);
+                    m.again = Some((base, disp));
+                    self.misses.push(m);
+                    self.cached = None;
+                    return Rm::Sum(RDX, RAX, 0, 0);
+                }
+                dynasm!(self.asm ; .arch x64 ; mov rdx, [rbp + slot + DELTA] ; add rdx, rax ; =>back);
+                self.misses.push(m);
+                cached.delta = false;
+                self.cached = Some(cached);
+                Rm::Mem(RDX, 0)
+            }
+        }
     }
 
     fn probe(&mut self, size: u8, access: Access, miss: DynamicLabel) {
@@ -386,8 +586,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Loads from [RDX] into a host register: words and bytes into its lower part.
-    pub fn fetch(&mut self, size: u8, reg: u8) {
-        sized(self.asm, size, &[0x8a], reg, Rm::Mem(RDX, 0));
+    /// Loads from memory into a host register: words and bytes into its lower part.
+    pub fn fetch(&mut self, size: u8, reg: u8, at: Rm) {
+        sized(self.asm, size, &[0x8a], reg, at);
     }
 }

@@ -6,6 +6,7 @@ pub mod emit;
 mod entry;
 pub mod flags;
 pub mod int;
+pub mod lazy;
 pub mod links;
 pub mod mem;
 pub mod regs;

@@ -45,14 +45,20 @@ impl Recent {
     pub const NONE: Self = Self { page: 0x800, delta: 0 };
 }
 
-impl Default for Recent {
-    fn default() -> Self {
-        Self::NONE
-    }
-}
-
 /// What addresses are counted from: sixteen registers, constants, FS, GS, and one to spare.
 pub const RECENT_BASES: usize = 20;
+/// Places for what lies far from its base, a power of two.
+pub const RECENT_FAR: usize = 16;
+
+/// Translations used last: those of bases, then those of what lies far from them.
+#[repr(transparent)]
+pub struct Recents([Recent; RECENT_BASES + RECENT_FAR]);
+
+impl Default for Recents {
+    fn default() -> Self {
+        Self([Recent::NONE; RECENT_BASES + RECENT_FAR])
+    }
+}
 
 /// What compiled code works on besides registers. RBP points [`BIAS`] bytes into it.
 #[repr(C)]
@@ -76,6 +82,8 @@ pub struct Ctx {
     pub stamp: u64,
     /// The cache of indirect branches' targets.
     pub jumps: u64,
+    /// An operand that flags can be made again from, see [`super::lazy`].
+    pub kept: u64,
     /// A value kept over an access to memory.
     pub temp: u64,
     /// What R15 was when compiled code was left.
@@ -141,7 +149,7 @@ pub struct Ctx {
     /// Blocks run, and accesses to memory in them, where [`super::block::Source::count`] is set.
     pub counted: [u64; 2],
     /// Translations used last, see [`super::mem`], of privilege level 3 apart from the others'.
-    pub recent: [[[Recent; RECENT_BASES]; 2]; 2],
+    pub recent: [[Recents; 2]; 2],
     /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
     pub recent_for: [(u64, u64, u64); 2],
     /// The x87 state on its way into the host and out of it.
@@ -183,6 +191,7 @@ field! {
     PLAIN: plain,
     STAMP: stamp,
     JUMPS: jumps,
+    KEPT: kept,
     TEMP: temp,
     BUDGET: budget,
     RUN_OP: run_op,

@@ -13,8 +13,9 @@ use super::emit::{Rm, encode, group1, home, put};
 use super::flags::Kind;
 use super::flags::flag::ALL;
 use super::int::{Plan, simple_address};
+use super::mem::How;
 use super::regs;
-use super::regs::host::{RBP, RCX, RDX};
+use super::regs::host::{RBP, RCX};
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::op::Op;
 use dejavm_interp::x86::regs::{Cpu, cr0, cr4};
@@ -348,8 +349,7 @@ impl Compiler<'_> {
             let guest = [s.op.r0, s.op.r1, s.op.r2][i.min(2) as usize];
             let general = ins.op_kind(i) == OpKind::Register && ins.op_register(i).is_gpr();
             let place = if ins.op_kind(i) == OpKind::Memory {
-                self.sse_memory(s, i == 0);
-                Rm::Mem(RDX, 0)
+                self.sse_memory(s, i == 0)
             } else if general {
                 let size = ins.op_register(i).size() as u8;
                 match (i, home(guest)) {
@@ -391,18 +391,14 @@ impl Compiler<'_> {
         }
     }
 
-    /// RDX = where the memory operand lies. Operands of 16 bytes have to be aligned, but for the
+    /// Where the memory operand lies. Operands of 16 bytes have to be aligned, but for the
     /// moves that say otherwise.
-    fn sse_memory(&mut self, s: &Step, write: bool) {
+    fn sse_memory(&mut self, s: &Step, write: bool) -> Rm {
         use Mnemonic::{Lddqu, Movdqu, Movupd, Movups};
         let size = s.ins.memory_size().size() as u8;
         let aligned = size == 16 && !matches!(s.ins.mnemonic(), Movups | Movupd | Movdqu | Lddqu);
-        self.operand(&s.op, s.next, size, if write { Access::Write } else { Access::Read });
-        if aligned {
-            let slow = self.slow();
-            self.flags.host = 0;
-            dynasm!(self.asm ; .arch x64 ; test dl, 15 ; jnz =>slow);
-        }
+        let access = if write { Access::Write } else { Access::Read };
+        self.operand(&s.op, s.next, size, access, How { once: true, aligned })
     }
 
     /// Emits the check that XMM registers and MXCSR are in the host's; where not, they are loaded, or

@@ -5,9 +5,9 @@
 use super::block::{Compiler, Step};
 use super::emit::{put, store, wide};
 use super::flags::State;
-use super::flags::flag::ALL;
+use super::flags::flag::{ALL, ZF};
 use super::int::{Plan, STACK, simple_address};
-use super::mem::Base;
+use super::mem::{Base, How};
 use super::regs;
 use super::regs::host::{R10, R11, R13, RAX, RBX, RCX, RDI, RDX};
 use crate::emit::Rm;
@@ -49,7 +49,7 @@ pub fn plan(ins: &Instruction, op: &Op, long: bool, user: bool) -> Option<Plan> 
     let natural = ins.stack_pointer_increment().unsigned_abs() == if long { 8 } else { 4 };
     match ins.mnemonic() {
         Mnemonic::Pushfq | Mnemonic::Pushfd if natural => plan(ALL, 0),
-        Mnemonic::Cmpxchg16b if simple_address(op, long) => plan(0, ALL),
+        Mnemonic::Cmpxchg16b if simple_address(op, long) => plan(ALL & !ZF, ZF),
         Mnemonic::Cld | Mnemonic::Std => Some(Plan { reads: 0, kills: 0, exits: false }),
         Mnemonic::Rdtsc | Mnemonic::Pause => plan(0, 0),
         Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq
@@ -198,8 +198,8 @@ impl Compiler<'_> {
             ; test DWORD [rcx + RFLAGS], bit::DF as i32
             ; jnz =>slow
         );
-        self.access(Base::register(gpr::RDI), 0, size, Access::Write);
-        store(self.asm, size, Rm::Mem(RDX, 0), R10);
+        let at = self.access(Base::register(gpr::RDI), 0, size, Access::Write, How::ONCE);
+        store(self.asm, size, at, R10);
         wide(self.asm, self.word(), &[0x8d], RDI, Rm::Mem(RDI, size.into()));
     }
 
@@ -218,7 +218,7 @@ impl Compiler<'_> {
 
     fn pushf(&mut self) {
         let word = self.word();
-        self.access(STACK, -i32::from(word), word, Access::Write);
+        let at = self.access(STACK, -i32::from(word), word, Access::Write, How::HELD);
         let (not_clear, not_set) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
         // The status flags out of their saved form, then the others.
         dynasm!(self.asm
@@ -243,15 +243,15 @@ impl Compiler<'_> {
             ; and eax, !((bit::RF | bit::VM) as i32)
         );
         self.flags.host = 0;
-        store(self.asm, word, Rm::Mem(RDX, 0), RAX);
+        store(self.asm, word, at, RAX);
         self.move_stack(-i32::from(word));
     }
 
     fn popf(&mut self) {
         let word = self.word();
         let slow = self.slow();
-        self.access(STACK, 0, word, Access::Read);
-        self.fetch(word, RAX);
+        let at = self.access(STACK, 0, word, Access::Read, How::ONCE);
+        self.fetch(word, RAX, at);
         self.privileged();
         self.cached = None;
         let masked = self.asm.new_dynamic_label();
@@ -282,11 +282,10 @@ impl Compiler<'_> {
 
     /// The operand is a write whatever the outcome.
     fn cmpxchg16b(&mut self, s: &Step) {
-        let slow = self.slow();
-        self.operand(&s.op, s.next, 16, Access::Write);
+        let how = How { once: false, aligned: true };
+        let at = self.operand(&s.op, s.next, 16, Access::Write, how);
+        self.point(at);
         let (differs, done) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
-        // Its alignment is checked.
-        dynasm!(self.asm ; .arch x64 ; test dl, 15 ; jnz =>slow);
         super::emit::load(self.asm, 8, RAX, Rm::Mem(RDX, 0));
         super::emit::load(self.asm, 8, RCX, Rm::Mem(RDX, 8));
         wide(self.asm, 8, &[0x33], RAX, Rm::Reg(R10));

@@ -17,7 +17,8 @@ use super::emit::{Rm, encode, group1};
 use super::flags::flag::{AF, ALL};
 use super::flags::{Kind, State, reads};
 use super::int::{Plan, simple_address};
-use super::regs::host::{RAX, RBP, RDX};
+use super::mem::How;
+use super::regs::host::{RAX, RBP};
 use super::regs::{self, Ctx};
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::Exec;
@@ -198,13 +199,12 @@ impl Compiler<'_> {
             _ => {}
         }
         let memory = (0..ins.op_count()).any(|i| ins.op_kind(i) == OpKind::Memory);
-        if memory {
-            let size = ins.memory_size().size() as u8;
-            self.operand(&s.op, s.next, size, if writes(m) { Access::Write } else { Access::Read });
-        }
         let (byte, modrm) = (0xd8 | (s.op.imm2 >> 8) as u8, s.op.imm2 as u8);
         if memory {
-            encode(self.asm, false, &[byte], modrm >> 3 & 7, Rm::Mem(RDX, 0));
+            let size = ins.memory_size().size() as u8;
+            let access = if writes(m) { Access::Write } else { Access::Read };
+            let at = self.operand(&s.op, s.next, size, access, How::ONCE);
+            encode(self.asm, false, &[byte], modrm >> 3 & 7, at);
         } else if m == Mnemonic::Fnstsw {
             // AX lies in R10W.
             dynasm!(self.asm ; .arch x64 ; fnstsw ax ; mov r10w, ax);
@@ -236,8 +236,8 @@ impl Compiler<'_> {
 
     /// A control word that unmasks something, or has the reserved precision, is the interpreter's.
     fn fldcw(&mut self, s: &Step) {
-        self.operand(&s.op, s.next, 2, Access::Read);
-        self.fetch(2, RAX);
+        let at = self.operand(&s.op, s.next, 2, Access::Read, How::ONCE);
+        self.fetch(2, RAX, at);
         let slow = self.slow();
         let masks = i32::from(control::MASKS);
         let precision = i32::from(control::PRECISION);
