@@ -1,7 +1,7 @@
 //! x86 programs of two privilege levels that change from one to the other all the time: by SYSCALL, SYSRET, IRET,
 //! interrupts and faults, with flags and targets of all kinds.
 
-use super::harness::{Random, Subject, put, random_programs, settings};
+use super::harness::{Random, Subject, breakpoints, put, random_programs, settings};
 use super::x86::{Programs, show};
 use dejavm_interp::engine::{Clock, Exit};
 use dejavm_interp::mem::Memory;
@@ -271,6 +271,10 @@ impl Subject for Levels {
         Programs::next(cpu, mem)
     }
 
+    fn pc(cpu: &Cpu) -> u64 {
+        Programs::pc(cpu)
+    }
+
     fn show(cpu: &Cpu) -> String {
         format!("{} intr {} {:x?}", show(cpu), cpu.intr, cpu.segs)
     }
@@ -279,4 +283,9 @@ impl Subject for Levels {
 #[test]
 fn levels() {
     random_programs::<Levels>();
+}
+
+#[test]
+fn levels_breakpoints() {
+    breakpoints::<Levels>();
 }
