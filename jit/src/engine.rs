@@ -359,6 +359,9 @@ impl<T: Translator> Compiled<T> {
 
     /// Forgets the blocks whose decoded form was dropped.
     fn drop_key(&mut self, key: u64) {
+        if !self.hot.compiled_at(key >> 4) {
+            return;
+        }
         let found: Vec<u32> =
             self.by_place.range((key, 0, 0)..=(key, u64::MAX, usize::MAX)).map(|(_, b)| *b).collect();
         for number in found {
@@ -674,7 +677,7 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
             self.forget();
             return;
         }
-        for key in std::mem::take(&mut cache.dropped) {
+        for key in cache.dropped.drain(..) {
             self.drop_key(key);
         }
     }

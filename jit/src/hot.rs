@@ -4,7 +4,7 @@
 //! now and then must not add up to hot code in the long run, and code that is written to again and
 //! again must earn each new compilation: by twice as many runs every time, until it is left alone.
 
-/// Counters of each kind, a power of two.
+/// Slots, a power of two.
 const SLOTS: usize = 1 << 16;
 /// Counted runs after which everything counts half.
 const HALF_LIFE: u32 = 1 << 17;
@@ -13,15 +13,24 @@ const DOUBLINGS: u8 = 8;
 /// Runs in vain after which a block is interpreted again.
 const VAIN: u8 = 64;
 
+/// What is known of the blocks that share a slot; together, so that a look at it is one access to memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// How often they were interpreted.
+    runs: u16,
+    /// How often compiled code was written to.
+    written: u8,
+    /// How often compiled code was left as soon as it was entered.
+    vain: u8,
+    /// Blocks with these counters may be compiled.
+    compiled: bool,
+}
+
 /// Counters of blocks that are not compiled.
 pub struct Hot {
-    runs: Box<[u16]>,
-    /// How often compiled code was written to.
-    written: Box<[u8]>,
-    /// How often compiled code was left as soon as it was entered.
-    vain: Box<[u8]>,
-    /// Blocks with these counters may be compiled.
-    compiled: Box<[bool]>,
+    slots: Box<[Slot]>,
+    /// A bit for each place of code, by [`Hot::bit`]: blocks there may be compiled.
+    places: Box<[u64]>,
     counted: u32,
     /// Binary logarithm of what guest addresses of code are multiples of.
     align: u32,
@@ -30,67 +39,81 @@ pub struct Hot {
 impl Hot {
     /// Nothing was run yet.
     pub fn new(align: u32) -> Self {
-        let bytes = || vec![0; SLOTS].into_boxed_slice();
-        let (runs, compiled) = (vec![0; SLOTS].into_boxed_slice(), vec![false; SLOTS].into_boxed_slice());
-        Self { runs, written: bytes(), vain: bytes(), compiled, counted: 0, align }
+        let slots = vec![Slot::default(); SLOTS].into_boxed_slice();
+        Self { slots, places: vec![0; SLOTS / 64].into_boxed_slice(), counted: 0, align }
     }
 
-    fn slot(&self, rip: u64, offset: u64) -> usize {
-        (rip >> self.align ^ rip >> 16 ^ offset >> 12) as usize & (SLOTS - 1)
+    fn slot(&mut self, rip: u64, offset: u64) -> &mut Slot {
+        &mut self.slots[(rip >> self.align ^ rip >> 16 ^ offset >> 12) as usize & (SLOTS - 1)]
+    }
+
+    /// Word and bit of the place at `offset` in the host.
+    fn bit(offset: u64) -> (usize, u64) {
+        let place = (offset ^ offset >> 16) as usize & (SLOTS - 1);
+        (place / 64, 1 << (place % 64))
     }
 
     /// Counts a run of the block at `rip`, whose code lies at `offset` in the host. True when it is
     /// worth compiling after `threshold` runs.
     pub fn count(&mut self, rip: u64, offset: u64, threshold: u8) -> bool {
-        let i = self.slot(rip, offset);
-        if self.runs[i] >= u16::from(threshold) << self.written[i].min(DOUBLINGS) {
+        let slot = self.slot(rip, offset);
+        if slot.runs >= u16::from(threshold) << slot.written.min(DOUBLINGS) {
             return true;
         }
-        self.runs[i] += 1;
+        slot.runs += 1;
         self.counted += 1;
         if self.counted == HALF_LIFE {
             self.counted = 0;
-            self.runs.iter_mut().for_each(|n| *n /= 2);
-            self.written.iter_mut().chain(self.vain.iter_mut()).for_each(|n| *n /= 2);
+            for slot in &mut self.slots {
+                *slot = Slot { runs: slot.runs / 2, written: slot.written / 2, vain: slot.vain / 2, ..*slot };
+            }
         }
         false
     }
 
     /// False when the block is not compiled for sure.
-    pub fn compiled(&self, rip: u64, offset: u64) -> bool {
-        self.compiled[self.slot(rip, offset)]
+    pub fn compiled(&mut self, rip: u64, offset: u64) -> bool {
+        self.slot(rip, offset).compiled
+    }
+
+    /// False when no block at `offset` in the host is compiled for sure.
+    pub fn compiled_at(&self, offset: u64) -> bool {
+        let (word, bit) = Self::bit(offset);
+        self.places[word] & bit != 0
     }
 
     /// The block was compiled.
     pub fn add(&mut self, rip: u64, offset: u64) {
-        let i = self.slot(rip, offset);
-        self.compiled[i] = true;
+        self.slot(rip, offset).compiled = true;
+        let (word, bit) = Self::bit(offset);
+        self.places[word] |= bit;
     }
 
     /// All compiled code was forgotten.
     pub fn forget(&mut self) {
-        self.compiled.fill(false);
+        self.slots.iter_mut().for_each(|slot| slot.compiled = false);
+        self.places.fill(0);
     }
 
     /// Compiled code was entered here, and left after an instruction or two: entering costs more than it gives. True
     /// when that happened so often that the block shall be interpreted; to be compiled again it has to run as often as
     /// if it had been written to.
     pub fn vain(&mut self, rip: u64, offset: u64) -> bool {
-        let i = self.slot(rip, offset);
-        self.vain[i] += 1;
-        if self.vain[i] < VAIN {
+        let slot = self.slot(rip, offset);
+        slot.vain += 1;
+        if slot.vain < VAIN {
             return false;
         }
-        self.vain[i] = 0;
+        slot.vain = 0;
         self.written(rip, offset);
         true
     }
 
     /// The block's code was written to after it was compiled.
     pub fn written(&mut self, rip: u64, offset: u64) {
-        let i = self.slot(rip, offset);
-        self.runs[i] = 0;
-        self.written[i] = self.written[i].saturating_add(1);
+        let slot = self.slot(rip, offset);
+        slot.runs = 0;
+        slot.written = slot.written.saturating_add(1);
     }
 }
 
@@ -124,6 +147,16 @@ mod tests {
         assert!(hot.vain(0x1234, 0x5000));
         assert_eq!(runs_needed(&mut hot, 0x1234), 32);
         assert!(!hot.vain(0x1234, 0x5000));
+    }
+
+    #[test]
+    fn compiled_blocks_are_found() {
+        let mut hot = Hot::new(0);
+        hot.add(0xffff_8000_1234, 0x12_3234);
+        assert!(hot.compiled(0xffff_8000_1234, 0x12_3234) && hot.compiled_at(0x12_3234));
+        assert!(!hot.compiled(0xffff_8000_1235, 0x12_3235) && !hot.compiled_at(0x12_3235));
+        hot.forget();
+        assert!(!hot.compiled(0xffff_8000_1234, 0x12_3234) && !hot.compiled_at(0x12_3234));
     }
 
     /// 100 MB of code in blocks of 64 bytes, run through 40 times.

@@ -126,34 +126,39 @@ impl<'a, B: Board> Crew<'a, B> {
         }
     }
 
-    /// Does `work` on all windows, on this thread and, where they are of use, on others, `jobs` in all.
-    /// `work` is called with a player and the window's index. `pause` is called now and then on
-    /// this thread, and passed on to its work.
+    /// Does `work` on all windows, with `own` on this thread and, where they are of use, with others' players on
+    /// other threads, `jobs` in all. `work` is called with a player and the window's index. `pause` is called now
+    /// and then on this thread, and passed on to its work. `own` stands anywhere afterwards.
     pub fn work(
         &self,
-        players: &mut Vec<Player<B>>,
+        own: &mut Player<B>,
+        others: &mut Vec<Player<B>>,
         jobs: usize,
         work: &(dyn Fn(&mut Player<B>, usize, Pause<'_>) + Sync),
         failed: &(dyn Fn(usize, Error) + Sync),
         pause: Pause<'_>,
     ) {
         let threads = jobs.min(self.windows.len()).max(1);
-        let mut kept = players.drain(..threads.min(players.len())).collect::<Vec<_>>();
-        let own = kept.pop();
+        let mut kept = others.drain(..(threads - 1).min(others.len())).collect::<Vec<_>>();
         *lock(&self.busy) = threads - 1;
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads)
+            let helping: Vec<_> = (1..threads)
                 .map(|_| {
                     let player = kept.pop();
                     scope.spawn(move || {
-                        let player = self.serve(player, work, failed, &mut || {});
+                        let player = self.help(player, work, failed);
                         *lock(&self.busy) -= 1;
                         self.changed.notify_all();
                         player
                     })
                 })
                 .collect();
-            players.extend(self.serve(own, work, failed, pause));
+            // All threads are at work anyway.
+            own.read_together(false);
+            if let Some(first) = self.take() {
+                self.serve(own, first, work, pause);
+            }
+            own.read_together(true);
             let mut busy = lock(&self.busy);
             while *busy > 0 {
                 busy = wait(&self.changed, busy);
@@ -162,44 +167,55 @@ impl<'a, B: Board> Crew<'a, B> {
                 busy = lock(&self.busy);
             }
             drop(busy);
-            for other in others {
+            for other in helping {
                 match other.join() {
-                    Ok(player) => players.extend(player),
+                    Ok(player) => others.extend(player),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             }
         });
     }
 
-    /// One thread's work; gives its player back.
-    fn serve(
+    /// Takes the next window, if that is needed.
+    fn take(&self) -> Option<usize> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < self.windows.len() && self.needed(index)).then_some(index)
+    }
+
+    /// Another thread's work; gives its player back.
+    fn help(
         &self,
-        mut player: Option<Player<B>>,
+        player: Option<Player<B>>,
         work: &dyn Fn(&mut Player<B>, usize, Pause<'_>),
         failed: &dyn Fn(usize, Error),
-        pause: Pause<'_>,
     ) -> Option<Player<B>> {
-        loop {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            if index >= self.windows.len() || !self.needed(index) {
-                return player;
+        let Some(first) = self.take() else { return player };
+        let mut player = match player.map_or_else(|| self.shop.player(), Ok) {
+            Ok(player) => player,
+            Err(e) => {
+                failed(first, e);
+                return None;
             }
-            let player = match &mut player {
-                Some(player) => player,
-                none => match self.shop.player() {
-                    Ok(made) => {
-                        let made = none.insert(made);
-                        made.read_together(false);
-                        made
-                    }
-                    Err(e) => {
-                        failed(index, e);
-                        return None;
-                    }
-                },
-            };
+        };
+        player.read_together(false);
+        self.serve(&mut player, first, work, &mut || {});
+        Some(player)
+    }
+
+    /// Works on a window and on further ones.
+    fn serve(
+        &self,
+        player: &mut Player<B>,
+        first: usize,
+        work: &dyn Fn(&mut Player<B>, usize, Pause<'_>),
+        pause: Pause<'_>,
+    ) {
+        let mut next = Some(first);
+        while let Some(index) = next {
             work(player, index, pause);
+            next = self.take();
         }
+        player.machine().probe(Interest::default(), Keep::Last);
     }
 
     /// Runs a window, planting snapshots where there are none. `slice` is called between slices and

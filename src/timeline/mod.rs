@@ -94,9 +94,9 @@ pub struct Timeline<B: Board> {
     shop: Workshop<B>,
     store: Store<B>,
     transcript: Transcript,
-    /// The machine that the user sees.
+    /// The machine that the user sees; searches move it too.
     main: Player<B>,
-    /// Machines for searches, kept from one to the next.
+    /// Machines of the other threads for searches, kept from one to the next.
     workers: Vec<Player<B>>,
 }
 

@@ -20,8 +20,8 @@ const WAITING: usize = 1 << 16;
 const ALONE: u64 = 1 << 21;
 /// Steps between the snapshots that a run forwards leaves behind, but for the last one drops again.
 const ROLLING: u64 = 1 << 23;
-/// Windows that a search backwards runs through from one snapshot.
-const RUN: usize = 8;
+/// Windows that a search backwards runs through from one snapshot at most.
+const RUN: usize = 64;
 /// Steps that are collected at once when texts are looked for.
 const TEXTS: u64 = 16 * SPACING;
 
@@ -185,10 +185,10 @@ impl<B: Board> Timeline<B> {
     }
 
     /// Runs backwards until the condition is met, at least to the step `limit`, and goes there. When nothing
-    /// matches goes to `limit`.
+    /// matches goes to `limit`; when cancelled it stays.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]; the machine stands somewhere before.
     pub fn backward(
         &mut self,
         condition: &Condition,
@@ -201,7 +201,10 @@ impl<B: Board> Timeline<B> {
                 self.seek(found.icount(), &mut ())?;
                 Ok(found.why())
             }
-            Searched::Cancelled => Ok(Why::Cancelled),
+            Searched::Cancelled => {
+                self.seek(here, &mut ())?;
+                Ok(Why::Cancelled)
+            }
             Searched::Nothing => {
                 let limit = limit.min(here);
                 Ok(match self.seek(limit, control)? {
@@ -212,7 +215,7 @@ impl<B: Board> Timeline<B> {
         }
     }
 
-    /// The last match in the steps from `from` up to `to`. The machine stays where it is.
+    /// The last match in the steps from `from` up to `to`. The machine stands anywhere afterwards.
     ///
     /// # Errors
     /// [`Error`].
@@ -302,6 +305,7 @@ impl<B: Board> Timeline<B> {
             lock(&results).insert(index, result);
         };
         crew.work(
+            &mut self.main,
             &mut self.workers,
             jobs,
             &|player, index, pause| {
@@ -333,7 +337,7 @@ impl<B: Board> Timeline<B> {
     }
 
     /// Calls `found` for everything that matches in the steps from `from` up to `to`, oldest first,
-    /// until it answers false. The machine stays where it is.
+    /// until it answers false. The machine stands anywhere afterwards.
     ///
     /// # Errors
     /// [`Error`].
@@ -395,6 +399,7 @@ impl<B: Board> Timeline<B> {
                 }
             };
             crew.work(
+                &mut self.main,
                 &mut self.workers,
                 self.shop.options.jobs,
                 &|player, index, pause| {
@@ -444,7 +449,9 @@ fn runs(windows: &[Window], jobs: usize) -> Vec<Window> {
                 in_last += 1;
             }
             _ => {
-                let (behind, left) = (i / (4 * jobs), (windows.len() - i) / (4 * jobs));
+                // Half as long as what was searched: by that much a search that finds something may be late.
+                let behind = i / (2 * jobs);
+                let left = if jobs == 1 { RUN } else { (windows.len() - i) / (4 * jobs) };
                 most = behind.min(left).clamp(1, RUN);
                 joined.push((from, to));
                 in_last = 1;

@@ -125,13 +125,15 @@ impl<B: Board> Timeline<B> {
         Ok(Some(tail))
     }
 
-    /// Makes known what was sent in the steps of a window. False when cancelled.
+    /// Makes known what was sent in the steps of a window. False when cancelled. The user's machine, which may be
+    /// in the middle of a run, stays where it is.
     fn hear(&mut self, window: Window, control: &mut dyn Control) -> Result<bool, Error> {
         let gaps = self.transcript.gaps(window);
         let windows: Vec<Window> = gaps.iter().flat_map(|&(from, to)| self.store.windows(from, to)).collect();
         if windows.is_empty() {
             return Ok(true);
         }
+        let mut own = self.workers.pop().map_or_else(|| self.shop.player(), Ok)?;
         let crew = Crew::new(&self.shop, &mut self.store, &windows);
         let results = Mutex::new(BTreeMap::new());
         let note = |index: usize, result: Result<Vec<Sent>, Error>| {
@@ -141,6 +143,7 @@ impl<B: Board> Timeline<B> {
             lock(&results).insert(index, result);
         };
         crew.work(
+            &mut own,
             &mut self.workers,
             self.shop.options.jobs,
             &|player, index, pause| {
@@ -158,6 +161,7 @@ impl<B: Board> Timeline<B> {
             &|index, e| note(index, Err(e)),
             &mut || crew.look(control),
         );
+        self.workers.push(own);
         let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut complete = true;
         for (index, &steps) in windows.iter().enumerate() {

@@ -133,7 +133,7 @@ impl Profile {
         let mut engines = self.engines.clone();
         engines.push(Choice::Interp);
         engines.push(Choice::Jit(Settings { threshold: 1, ..Settings::default() }));
-        Self { engines, piece: self.piece.max(500), switch: 100_000, ..self.clone() }
+        Self { engines, piece: self.piece.max(500), switch: self.switch.max(100_000), ..self.clone() }
     }
 
     /// The engine.

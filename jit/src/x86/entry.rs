@@ -244,8 +244,8 @@ fn goes_on(ex: &mut Exec<'_>, flow: Flow) -> Option<Mode> {
             // So does RF without breakpoints: nobody sees it any more.
             let resume = ex.cpu.rflags & bit::RF;
             ex.cpu.rflags &= !bit::RF;
-            // There may be a breakpoint, where the engine is left before that instruction.
-            let seen = ex.probes.active() && (shadow == Shadow::Sti || resume != 0);
+            // Unless there is a breakpoint, where the engine is left before that instruction.
+            let seen = (shadow == Shadow::Sti || resume != 0) && ex.probes.breaks_in(ex.cpu.rip(), 1);
             let quiet = ex.quiet() && !ex.probes.listening() && !seen;
             if !quiet {
                 ex.cpu.shadow = shadow;

@@ -122,14 +122,16 @@ impl Compiler<'_> {
     fn sti(&mut self) {
         let slow = self.slow();
         self.privileged();
-        dynasm!(self.asm
-            ; .arch x64
-            ; movzx eax, BYTE [rcx + INTR]
-            ; or al, [rbp + regs::PROBED]
-            ; jnz =>slow
-        );
+        dynasm!(self.asm ; .arch x64 ; cmp BYTE [rcx + INTR], 0 ; jne =>slow);
         if self.following.is_empty() {
-            dynasm!(self.asm ; .arch x64 ; test r15, r15 ; jz =>slow);
+            // A breakpoint may be next, where the shadow shows; there is none within a block.
+            dynasm!(self.asm
+                ; .arch x64
+                ; cmp BYTE [rbp + regs::PROBED], 0
+                ; jne =>slow
+                ; test r15, r15
+                ; jz =>slow
+            );
         }
         dynasm!(self.asm ; .arch x64 ; or DWORD [rcx + RFLAGS], bit::IF as i32);
     }
@@ -252,8 +254,6 @@ impl Compiler<'_> {
             ; test eax, bit::IF as i32
             ; jz =>masked
             ; cmp BYTE [rcx + INTR], 0
-            ; jne =>slow
-            ; cmp BYTE [rbp + regs::PROBED], 0
             ; jne =>slow
             ; =>masked
             ; and edx, (bit::IF | bit::DF) as i32

@@ -1,6 +1,6 @@
 //! AArch64 programs, see the [`super::harness`].
 
-use super::harness::{Random, Subject, memory, number, put, random_programs, settings};
+use super::harness::{Random, Subject, breakpoints, memory, number, put, random_programs, settings};
 use super::words::{Draw, program};
 use dejavm_interp::aarch64::decode;
 use dejavm_interp::aarch64::exec::A64Bus;
@@ -243,6 +243,10 @@ impl Subject for Programs {
         format!("{pc:x} {} {word:08x}", decode::name(word))
     }
 
+    fn pc(cpu: &Cpu) -> u64 {
+        cpu.pc
+    }
+
     fn show(cpu: &Cpu) -> String {
         format!("{cpu:x?}")
     }
@@ -251,4 +255,9 @@ impl Subject for Programs {
 #[test]
 fn aarch64() {
     random_programs::<Programs>();
+}
+
+#[test]
+fn aarch64_breakpoints() {
+    breakpoints::<Programs>();
 }

@@ -2,6 +2,7 @@
 
 use dejavm_interp::engine::{Clock, Control, Exit, Stop};
 use dejavm_interp::mem::{Memory, Region};
+use dejavm_interp::probe::{Hit, Interest, Keep};
 use dejavm_jit::engine::Settings;
 use serde::Serialize;
 
@@ -113,6 +114,8 @@ pub trait Subject {
     fn next(cpu: &Self::Cpu, mem: &Memory) -> String;
     /// The CPU, for a report.
     fn show(cpu: &Self::Cpu) -> String;
+    /// The linear address of the instruction that comes next.
+    fn pc(cpu: &Self::Cpu) -> u64;
 }
 
 /// Runs to the boundary `to`, or to where the CPU stops for good.
@@ -234,13 +237,95 @@ fn round<S: Subject>(seed: u64) -> u64 {
     of("steps in compiled code") - of("of those, handed to the interpreter")
 }
 
-/// The test.
+/// Runs to the next breakpoint, at most to the boundary `to`: the hits, and the stop if it is for good.
+fn to_breakpoint(
+    icount: &mut u64,
+    to: u64,
+    engine: &mut dyn FnMut(Clock, u64) -> (Exit, Vec<Hit>),
+) -> (Vec<Hit>, Option<Stop>) {
+    while *icount < to {
+        let (exit, hits) = engine(Clock { icount: *icount, shift: 1, warp: 0 }, to - *icount);
+        *icount += exit.steps;
+        if !hits.is_empty() {
+            return (hits, None);
+        }
+        if !matches!(exit.stop, Stop::Budget | Stop::Attention | Stop::Yield) {
+            return (hits, Some(exit.stop));
+        }
+    }
+    (Vec::new(), None)
+}
+
+/// Compares where both engines stop for breakpoints, and as what. Returns how often they did.
+fn stops<S: Subject>(seed: u64) -> u64 {
+    let (mut r, cpu, mut mem, settings) = S::setup(seed);
+    let mut other = memory(mem.bytes().len() as u64);
+    put(&mut other, 0, mem.bytes());
+    let (mut passed, mut at) = (Vec::new(), 0);
+    let (mut walker, mut walking) = (S::interpreter(), cpu.clone());
+    let mut walked = memory(mem.bytes().len() as u64);
+    put(&mut walked, 0, mem.bytes());
+    while at < 1500 {
+        passed.push(S::pc(&walking));
+        let stop = run(&mut at, passed.len() as u64, &mut |n| n, &mut |clock, budget| {
+            S::interpret(&mut walker, &mut walking, &mut walked, clock, budget)
+        });
+        if stop.is_some() {
+            break;
+        }
+    }
+    let execute = (0..1 + r.below(6)).map(|_| r.of(&passed)).collect();
+    let interest = Interest { execute, ..Interest::default() };
+    let (mut cpu_a, mut cpu_b) = (cpu.clone(), cpu);
+    let (mut reference, mut jit) = (S::interpreter(), S::jit(settings));
+    reference.probes().set(interest.clone(), Keep::Until(1), None);
+    jit.probes().set(interest.clone(), Keep::Until(1), None);
+    let (mut at_a, mut at_b, mut stops) = (0, 0, 0);
+    while at_a < 20_000 && stops < 200 {
+        let a = to_breakpoint(&mut at_a, 20_000, &mut |clock, budget| {
+            let exit = S::interpret(&mut reference, &mut cpu_a, &mut mem, clock, budget);
+            (exit, reference.probes().take())
+        });
+        let b = to_breakpoint(&mut at_b, 20_000, &mut |clock, budget| {
+            let exit = S::compile(&mut jit, &mut cpu_b, &mut other, clock, budget);
+            (exit, jit.probes().take())
+        });
+        let alike = (at_a, &a) == (at_b, &b) && same(&cpu_a, &cpu_b) && mem.bytes() == other.bytes();
+        assert!(
+            alike,
+            "seed {seed}, {settings:?}, {interest:x?}: at {at_a} {a:x?} and {at_b} {b:x?}, next {}\n{}",
+            S::next(&cpu_a, &mem),
+            differences(&S::show(&cpu_a), &S::show(&cpu_b)),
+        );
+        if a.1.is_some() {
+            break;
+        }
+        stops += a.0.len() as u64;
+    }
+    stops
+}
+
+/// The test of stops at breakpoints.
+pub fn breakpoints<S: Subject>() {
+    if let Ok(seed) = std::env::var("DEJAVM_SEED") {
+        stops::<S>(seed.parse().expect("a seed"));
+        return;
+    }
+    let stopped: u64 = (1..=rounds() / 2).map(|i| stops::<S>(i * 0x9e37_79b9)).sum();
+    assert!(stopped > rounds(), "only {stopped} stops");
+}
+
+fn rounds() -> u64 {
+    std::env::var("DEJAVM_ROUNDS").map_or(400, |n| n.parse().expect("a number of rounds"))
+}
+
+/// The test of random programs.
 pub fn random_programs<S: Subject>() {
     if let Ok(seed) = std::env::var("DEJAVM_SEED") {
         round::<S>(seed.parse().expect("a seed"));
         return;
     }
-    let rounds = std::env::var("DEJAVM_ROUNDS").map_or(400, |n| n.parse().expect("a number of rounds"));
+    let rounds = rounds();
     let (mut steps, mut failures) = (0u64, 0);
     for i in 1..=rounds {
         match std::panic::catch_unwind(|| round::<S>(i * 0x9e37_79b9)) {

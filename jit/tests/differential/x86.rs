@@ -1,6 +1,6 @@
 //! x86 programs, see the [`super::harness`].
 
-use super::harness::{Random, Subject, number, put, random_programs, settings};
+use super::harness::{Random, Subject, breakpoints, number, put, random_programs, settings};
 use dejavm_interp::engine::{Clock, Engine, Exit};
 use dejavm_interp::mem::Memory;
 use dejavm_interp::x86::model::Model;
@@ -344,6 +344,10 @@ impl Subject for Programs {
         format!("{rip:x} {text} {:02x?}", &bytes[..ins.len().min(bytes.len())])
     }
 
+    fn pc(cpu: &Cpu) -> u64 {
+        cpu.linear_pc()
+    }
+
     fn show(cpu: &Cpu) -> String {
         format!("{:?}", Seen(cpu))
     }
@@ -362,4 +366,9 @@ impl std::fmt::Debug for Seen<'_> {
 #[test]
 fn x86() {
     random_programs::<Programs>();
+}
+
+#[test]
+fn x86_breakpoints() {
+    breakpoints::<Programs>();
 }
