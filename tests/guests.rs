@@ -156,3 +156,41 @@ fn demo() {
     assert_eq!(out.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&out.stderr));
     assert!(text.contains("this line is in the log") && text.contains("checkpoints hold"), "{text}");
 }
+
+/// The compiler counts what `--stats` asks for, and names its code for perf.
+#[test]
+fn compiled_code_is_counted_and_named() {
+    let kernel = "guests/tests/icount.elf";
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dejavm"))
+        .args([
+            "run",
+            "--kernel",
+            kernel,
+            "--cpu",
+            "max",
+            "--memory",
+            "64M",
+            "--serial",
+            "none",
+            "--no-reboot",
+        ])
+        .args(["--max-icount", "100000000", "--stats", "--perf-map"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let map = format!("/tmp/perf-{}.map", child.id());
+    let mut said = String::new();
+    let read = std::io::Read::read_to_string(child.stderr.as_mut().expect("it is piped"), &mut said);
+    read.expect("it is text");
+    child.wait().expect("it ends");
+    for counted in ["compiled blocks run", "accesses to memory of compiled code"] {
+        let line = said.lines().find(|l| l.contains(counted)).unwrap_or_else(|| panic!("{counted}: {said}"));
+        let n: u64 = line.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{line}"));
+        assert!(n > 0, "{line}");
+    }
+    let names = std::fs::read_to_string(&map).expect("the map is there");
+    let _ = std::fs::remove_file(&map);
+    let blocks =
+        names.lines().filter(|l| l.split(' ').nth(2).is_some_and(|name| name.starts_with("0x"))).count();
+    assert!(blocks > 10 && names.contains("dejavm: entry and exit"), "{names}");
+}

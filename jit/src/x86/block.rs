@@ -12,7 +12,7 @@ use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::lazy::{self, Recipe, Use};
 use super::mem::{self, Cached, Miss, Touch};
-use super::{regs, sse, system, x87};
+use super::{regs, sse, string, system, x87};
 use crate::engine::Code;
 pub use crate::engine::{Lazy, Site, exit};
 use dejavm_interp::cache::Block;
@@ -298,6 +298,7 @@ fn steps(src: &Source<'_>) -> Vec<Step> {
         let plan = if same && src.model.supports(&ins) {
             int::plan(&ins, op, src.long)
                 .or_else(|| branch::plan(&ins, op, src.long))
+                .or_else(|| string::plan(&ins, op, src.long))
                 .or_else(|| system::plan(&ins, op, src.long, src.user))
                 .or_else(|| if src.sse { sse::plan(&ins, op, src.long) } else { None })
                 .or_else(|| if src.x87 { x87::plan(&ins, op, src.long) } else { None })
@@ -414,6 +415,7 @@ impl Compiler<'_> {
         let notes = self.notes;
         match s.plan {
             Some(_) if branch::is_last(&s.ins) => self.branch(s),
+            Some(_) if string::plan(&s.ins, &s.op, self.long).is_some() => self.string(s),
             Some(_) if system::plan(&s.ins, &s.op, self.long, self.user).is_some() => self.system(s),
             Some(_) if x87::plan(&s.ins, &s.op, self.long).is_some() => self.x87(s),
             Some(_) if sse::plan(&s.ins, &s.op, self.long).is_some() => self.sse(s),

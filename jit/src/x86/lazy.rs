@@ -13,7 +13,7 @@ use super::flags::flag::ALL;
 use super::flags::{self, Kind};
 use super::regs::host::{RBP, RCX};
 use super::regs::{self, Ctx};
-use super::{branch, int, system};
+use super::{branch, int, string, system};
 use dejavm_interp::x86::flags::Flags;
 use dejavm_interp::x86::op::Op;
 use dejavm_interp::x86::regs::gpr;
@@ -288,7 +288,8 @@ impl Use {
                 _ => Self::Needs,
             };
         }
-        if system::plan(ins, op, long, user).is_some() || int::shifts_by_cl(ins) {
+        let system = || system::plan(ins, op, long, user).is_some();
+        if string::plan(ins, op, long).is_some() || system() || int::shifts_by_cl(ins) {
             return Self::Needs;
         }
         match (plan.reads, plan.kills) {

@@ -11,6 +11,7 @@ pub mod links;
 pub mod mem;
 pub mod regs;
 pub mod sse;
+mod string;
 pub mod system;
 pub mod x87;
 

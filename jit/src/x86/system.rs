@@ -7,21 +7,21 @@ use super::emit::{put, store, wide};
 use super::flags::State;
 use super::flags::flag::{ALL, ZF};
 use super::int::{Plan, STACK, simple_address};
-use super::mem::{Base, How};
+use super::mem::How;
 use super::regs;
-use super::regs::host::{R10, R11, R13, RAX, RBX, RCX, RDI, RDX};
+use super::regs::host::{R10, R11, R13, RAX, RBX, RCX, RDX};
 use crate::emit::Rm;
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::flags::bit;
 use dejavm_interp::x86::op::Op;
-use dejavm_interp::x86::regs::{Cpu, Msrs, Segment, cr4, gpr, seg};
+use dejavm_interp::x86::regs::{Cpu, Msrs, Segment, cr4, seg};
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{Code, Instruction, Mnemonic};
 use std::mem::{offset_of, size_of};
 
 const CPL: i32 = offset_of!(Cpu, cpl) as i32;
 const INTR: i32 = offset_of!(Cpu, intr) as i32;
-const RFLAGS: i32 = offset_of!(Cpu, rflags) as i32;
+pub(super) const RFLAGS: i32 = offset_of!(Cpu, rflags) as i32;
 const GS_BASE: i32 =
     (offset_of!(Cpu, segs) + seg::GS as usize * size_of::<Segment>() + offset_of!(Segment, base)) as i32;
 const KERNEL_GS_BASE: i32 = (offset_of!(Cpu, msrs) + offset_of!(Msrs, kernel_gs_base)) as i32;
@@ -52,11 +52,6 @@ pub fn plan(ins: &Instruction, op: &Op, long: bool, user: bool) -> Option<Plan> 
         Mnemonic::Cmpxchg16b if simple_address(op, long) => plan(ALL & !ZF, ZF),
         Mnemonic::Cld | Mnemonic::Std => Some(Plan { reads: 0, kills: 0, exits: false }),
         Mnemonic::Rdtsc | Mnemonic::Pause => plan(0, 0),
-        Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq
-            if !op.rep() && op.addrsize == if long { 8 } else { 4 } =>
-        {
-            plan(0, 0)
-        }
         Mnemonic::Syscall => plan(ALL, 0),
         Mnemonic::Iretq if long => plan(ALL, 0),
         _ if user => None,
@@ -93,10 +88,6 @@ impl Compiler<'_> {
                 self.flags.host = 0;
                 dynasm!(self.asm ; .arch x64 ; cmp BYTE [rbp + regs::ALONE], 0 ; je =>slow);
             }
-            Mnemonic::Stosb => self.stos(1),
-            Mnemonic::Stosw => self.stos(2),
-            Mnemonic::Stosd => self.stos(4),
-            Mnemonic::Stosq => self.stos(8),
             _ => {
                 let Some(at) = control(s.op.r1) else { return };
                 let size = if s.op.long() { 8 } else { 4 };
@@ -186,21 +177,6 @@ impl Compiler<'_> {
             ; shr rdx, 32
             ; mov r13, rdx
         );
-    }
-
-    /// Without a repeat prefix, upwards.
-    fn stos(&mut self, size: u8) {
-        let slow = self.slow();
-        self.flags.host = 0;
-        dynasm!(self.asm
-            ; .arch x64
-            ; mov rcx, [rbp + regs::CPU]
-            ; test DWORD [rcx + RFLAGS], bit::DF as i32
-            ; jnz =>slow
-        );
-        let at = self.access(Base::register(gpr::RDI), 0, size, Access::Write, How::ONCE);
-        store(self.asm, size, at, R10);
-        wide(self.asm, self.word(), &[0x8d], RDI, Rm::Mem(RDI, size.into()));
     }
 
     fn swapgs(&mut self) {

@@ -153,6 +153,14 @@ const TWO: &[u8] = &[
 /// One random instruction other than a branch, or `None`.
 fn instruction(r: &mut Random, long: bool) -> Option<Vec<u8>> {
     let mut b = Vec::new();
+    if r.one_in(40) {
+        // MOV ECX, small; REP MOVS or STOS.
+        b.push(0xb9);
+        b.extend((r.below(60) as u32 * if r.one_in(4) { 20 } else { 1 }).to_le_bytes());
+        b.extend(r.of::<&[u8]>(&[&[0xf3], &[0xf2], &[0x66, 0xf3], if long { &[0xf3, 0x48] } else { &[] }]));
+        b.push(r.of(&[0xa4, 0xa5, 0xaa, 0xab]));
+        return Some(b);
+    }
     if r.one_in(8) {
         b.push(0x66);
     }
