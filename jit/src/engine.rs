@@ -211,6 +211,8 @@ pub struct Stats {
     pub flushes: u64,
     /// Blocks forgotten because their code was written to.
     pub dropped: u64,
+    /// Those of them that count again, because the same code is back.
+    pub back: u64,
     /// Blocks forgotten because they were always left at once.
     pub vain: u64,
     /// Steps made in compiled code, those handed over included.
@@ -232,6 +234,8 @@ struct Block {
     code: u64,
     /// Bytes of guest code.
     bytes: u64,
+    /// Those bytes, unless they lie in two pages.
+    guest: Box<[u8]>,
     /// See [`Code::accepts`].
     accepts: Option<u16>,
     /// Linked jumps that lead here, by number.
@@ -276,6 +280,9 @@ pub struct Compiled<T: Translator> {
     infos: Vec<T::Info>,
     /// By key, PC and mode.
     by_place: BTreeMap<(u64, u64, usize), u32>,
+    /// Blocks whose code was written to, the last of each place. What they lead to is kept right, so that they can be
+    /// used again when the same bytes are back: a program is loaded anew, or a snapshot restored.
+    replaced: BTreeMap<(u64, u64, usize), u32>,
     /// By mode.
     targets: Vec<Targets>,
     hot: Hot,
@@ -317,6 +324,7 @@ impl<T: Translator> Compiled<T> {
             jumps: Vec::new(),
             infos: Vec::new(),
             by_place: BTreeMap::new(),
+            replaced: BTreeMap::new(),
             targets: (0..T::MODES).map(|_| Targets::new(T::ALIGN)).collect(),
             hot: Hot::new(T::ALIGN),
             generation: 0,
@@ -335,6 +343,7 @@ impl<T: Translator> Compiled<T> {
         self.jumps.clear();
         self.infos.clear();
         self.by_place.clear();
+        self.replaced.clear();
         self.hot.forget();
         self.targets.iter_mut().for_each(Targets::clear);
         self.link = None;
@@ -367,8 +376,14 @@ impl<T: Translator> Compiled<T> {
         let found: Vec<u32> =
             self.by_place.range((key, 0, 0)..=(key, u64::MAX, usize::MAX)).map(|(_, b)| *b).collect();
         for number in found {
-            self.hot.written(self.blocks[number as usize].rip, key >> 4);
+            let block = &self.blocks[number as usize];
+            let place = (block.key, block.rip, block.mode);
+            let kept = !block.guest.is_empty();
+            self.hot.written(block.rip, key >> 4, kept);
             self.drop_block(number);
+            if kept {
+                self.replaced.insert(place, number);
+            }
         }
     }
 
@@ -471,11 +486,16 @@ impl<T: Translator> Compiled<T> {
         let known = found.is_some() || self.hot.compiled(rip, offset);
         let number = match known.then(|| self.by_place.get(&(key, rip, T::index(mode)))).flatten() {
             Some(n) => *n,
-            None if !self.hot.count(rip, offset, self.settings.threshold) => return Ok(None),
-            None => match self.compile(cache, tlbs, ex, key, mode)? {
-                Some(n) => n,
-                None => return Ok(None),
-            },
+            None => {
+                let hot = self.hot.count(rip, offset, self.settings.threshold);
+                if !hot && !self.hot.may_be_back(rip, offset) {
+                    return Ok(None);
+                }
+                match self.compile(cache, tlbs, ex, key, mode, hot)? {
+                    Some(n) => n,
+                    None => return Ok(None),
+                }
+            }
         };
         let code = self.blocks[number as usize].code;
         self.targets[T::index(mode)].add(rip, e.offset, code);
@@ -487,6 +507,7 @@ impl<T: Translator> Compiled<T> {
         Ok(Some((code, offset)))
     }
 
+    /// The block at RIP, compiled now if it is hot, or before if its code was the same then.
     fn compile(
         &mut self,
         cache: &mut Cache<OpOf<T>>,
@@ -494,6 +515,7 @@ impl<T: Translator> Compiled<T> {
         ex: &mut Exec<'_, T::Guest>,
         key: u64,
         mode: T::Mode,
+        hot: bool,
     ) -> Result<Option<u32>, TrapOf<T>> {
         let guest::Code::Block(decoded) = T::Guest::code(cache, tlbs, ex)? else { return Ok(None) };
         self.dropped(cache);
@@ -514,6 +536,11 @@ impl<T: Translator> Compiled<T> {
             };
             crossing = [bytes, rest].concat();
             bytes = &crossing;
+        } else if let Some(number) = self.again((key, rip, T::index(mode)), bytes) {
+            return Ok(Some(number));
+        }
+        if !hot {
+            return Ok(None);
         }
         let src = Source::<T> {
             cpu: ex.cpu,
@@ -540,10 +567,11 @@ impl<T: Translator> Compiled<T> {
             let Some(memory) = &mut self.memory else { return Ok(None) };
             if memory.add(&code.bytes).is_some() {
                 self.stats.instructions += src.ops.len().min(self.settings.most) as u64;
+                let guest = if second.is_some() { Box::default() } else { bytes.into() };
                 let bytes = decoded.bytes.into();
-                let mode = T::index(mode);
+                let (mode, incoming) = (T::index(mode), Vec::new());
                 let (code_at, accepts) = (base as u64, code.accepts);
-                let block = Block { key, rip, mode, code: code_at, bytes, accepts, incoming: Vec::new() };
+                let block = Block { key, rip, mode, code: code_at, bytes, guest, accepts, incoming };
                 self.add(code, base, block);
                 return Ok(Some(number));
             }
@@ -551,6 +579,19 @@ impl<T: Translator> Compiled<T> {
             self.forget();
         }
         Ok(None)
+    }
+
+    /// The block that was at this place when these bytes were there last.
+    fn again(&mut self, place: (u64, u64, usize), bytes: &[u8]) -> Option<u32> {
+        let number = *self.replaced.get(&place)?;
+        if *self.blocks[number as usize].guest != *bytes {
+            return None;
+        }
+        self.replaced.remove(&place);
+        self.by_place.insert(place, number);
+        self.hot.back(place.1, place.0 >> 4);
+        self.stats.back += 1;
+        Some(number)
     }
 
     fn add(&mut self, code: Code<T::Info>, base: usize, block: Block) {
@@ -655,6 +696,7 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
             ("instructions compiled", s.instructions),
             ("bytes of code", s.bytes),
             ("blocks dropped", s.dropped),
+            ("of those, used again", s.back),
             ("blocks always left at once", s.vain),
             ("flushes", s.flushes),
             ("steps in compiled code", s.steps),

@@ -10,6 +10,8 @@ const SLOTS: usize = 1 << 16;
 const HALF_LIFE: u32 = 1 << 17;
 /// How often the needed number of runs is doubled at most.
 const DOUBLINGS: u8 = 8;
+/// Looks whether code that was written to is back.
+const LOOKS: u8 = 4;
 /// Runs in vain after which a block is interpreted again.
 const VAIN: u8 = 64;
 
@@ -24,6 +26,8 @@ struct Slot {
     vain: u8,
     /// Blocks with these counters may be compiled.
     compiled: bool,
+    /// One was, and it was not looked so often yet whether its code is back.
+    replaced: u8,
 }
 
 /// Counters of blocks that are not compiled.
@@ -65,7 +69,8 @@ impl Hot {
         if self.counted == HALF_LIFE {
             self.counted = 0;
             for slot in &mut self.slots {
-                *slot = Slot { runs: slot.runs / 2, written: slot.written / 2, vain: slot.vain / 2, ..*slot };
+                let Slot { runs, written, vain, .. } = *slot;
+                *slot = Slot { runs: runs / 2, written: written / 2, vain: vain / 2, ..*slot };
             }
         }
         false
@@ -91,7 +96,7 @@ impl Hot {
 
     /// All compiled code was forgotten.
     pub fn forget(&mut self) {
-        self.slots.iter_mut().for_each(|slot| slot.compiled = false);
+        self.slots.iter_mut().for_each(|slot| (slot.compiled, slot.replaced) = (false, 0));
         self.places.fill(0);
     }
 
@@ -105,14 +110,31 @@ impl Hot {
             return false;
         }
         slot.vain = 0;
-        self.written(rip, offset);
+        self.written(rip, offset, false);
         true
     }
 
-    /// The block's code was written to after it was compiled.
-    pub fn written(&mut self, rip: u64, offset: u64) {
+    /// True a few times after a compiled block was written to that is kept: its code may be back.
+    pub fn may_be_back(&mut self, rip: u64, offset: u64) -> bool {
+        let slot = self.slot(rip, offset);
+        let left = slot.replaced > 0;
+        slot.replaced = slot.replaced.saturating_sub(1);
+        left
+    }
+
+    /// The code is back: that it was written to is forgiven.
+    pub fn back(&mut self, rip: u64, offset: u64) {
+        let slot = self.slot(rip, offset);
+        slot.written = slot.written.saturating_sub(1);
+    }
+
+    /// The block's code was written to after it was compiled. `kept`: it can be used again.
+    pub fn written(&mut self, rip: u64, offset: u64, kept: bool) {
         let slot = self.slot(rip, offset);
         slot.runs = 0;
+        if kept {
+            slot.replaced = LOOKS;
+        }
         slot.written = slot.written.saturating_add(1);
     }
 }
@@ -131,7 +153,7 @@ mod tests {
         for needed in [16, 32, 64, 128] {
             assert_eq!(runs_needed(&mut hot, 0x1234), needed);
             assert!(hot.count(0x1234, 0x5000, 16));
-            hot.written(0x1234, 0x5000);
+            hot.written(0x1234, 0x5000, false);
         }
         // Its neighbour does not.
         assert_eq!(runs_needed(&mut hot, 0x1235), 16);
@@ -176,7 +198,7 @@ mod tests {
     #[test]
     fn writes_are_forgotten() {
         let mut hot = Hot::new(0);
-        (0..20).for_each(|_| hot.written(8, 0));
+        (0..20).for_each(|_| hot.written(8, 0, false));
         for at in 0..20u64 * u64::from(HALF_LIFE) {
             hot.count(0x8000 + (at << 20 >> 20) % 512 * 64, at >> 9 << 12, 255);
         }

@@ -1,7 +1,7 @@
 //! x86 programs, see the [`super::harness`].
 
 use super::harness::{Random, Subject, breakpoints, number, put, random_programs, settings};
-use dejavm_interp::engine::{Clock, Engine, Exit};
+use dejavm_interp::engine::{Clock, Control, Engine, Exit};
 use dejavm_interp::mem::Memory;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{Segment, TableRegister, cr0, cr4, efer, right, seg};
@@ -384,4 +384,49 @@ fn x86() {
 #[test]
 fn x86_breakpoints() {
     breakpoints::<Programs>();
+}
+
+/// A function is changed, called once and changed back, again and again: its code is compiled once.
+#[test]
+fn code_that_is_back_is_used_again() {
+    let (mut cpu, mut mem) = machine(true, &mut Random::new(1));
+    let function = CODE + 0x1800;
+    let mut code = vec![0xbd, 20, 0, 0, 0];
+    let call = |code: &mut Vec<u8>| {
+        let next = CODE + code.len() as u64 + 5;
+        code.push(0xe8);
+        code.extend(((function - next) as u32).to_le_bytes());
+    };
+    let change = |code: &mut Vec<u8>, value: u8| {
+        let next = CODE + code.len() as u64 + 7;
+        code.extend([0xc6, 0x05]);
+        code.extend(((function + 1 - next) as u32).to_le_bytes());
+        code.push(value);
+    };
+    // MOV ECX, 100; CALL, DEC ECX, JNZ to the CALL
+    let outer = code.len();
+    code.extend([0xb9, 100, 0, 0, 0]);
+    call(&mut code);
+    code.extend([0xff, 0xc9, 0x75, 0xf7]);
+    change(&mut code, 7);
+    call(&mut code);
+    change(&mut code, 3);
+    // DEC EBP; JNZ to the outer loop; JMP to itself
+    let back = outer as i32 - (code.len() as i32 + 8);
+    code.extend([0xff, 0xcd, 0x0f, 0x85]);
+    code.extend(back.to_le_bytes());
+    code.extend([0xeb, 0xfe]);
+    put(&mut mem, CODE, &code);
+    // MOV EAX, 3; ADD EBX, EAX; RET
+    put(&mut mem, function, &[0xb8, 3, 0, 0, 0, 0x01, 0xc3, 0xc3]);
+    cpu.set_rip(CODE);
+    let start = cpu.regs[3] as u32;
+    let mut jit = Jit::with(Compiled::new(Settings::default()));
+    let exit =
+        Programs::compile(&mut jit, &mut cpu, &mut mem, Clock { icount: 0, shift: 1, warp: 0 }, 20_000);
+    assert_eq!((exit.steps, cpu.rip()), (20_000, CODE + code.len() as u64 - 2));
+    assert_eq!(cpu.regs[3] as u32, start.wrapping_add(20 * (100 * 3 + 7)));
+    let counters = jit.counters();
+    let again = counters.iter().find(|c| c.0 == "of those, used again").map_or(0, |c| c.1);
+    assert!(again > 10, "{counters:?}");
 }
