@@ -5,7 +5,7 @@ use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
 /// Counts the instructions that this thread executes outside the kernel.
 pub struct Instructions(Result<RefCell<Counter>, String>);
@@ -33,7 +33,7 @@ impl Instructions {
 }
 
 /// The file in which Linux perf looks for the names of code that no file holds.
-pub struct PerfMap(BufWriter<File>);
+pub struct PerfMap(File);
 
 impl PerfMap {
     /// Makes this process's file, `/tmp/perf-PID.map`.
@@ -43,13 +43,13 @@ impl PerfMap {
     pub fn create() -> Result<Self, String> {
         let path = format!("/tmp/perf-{}.map", std::process::id());
         let file = File::create(&path).map_err(|e| format!("{path}: {}", plain(&e)))?;
-        Ok(Self(BufWriter::new(file)))
+        Ok(Self(file))
     }
 
     /// Names `len` bytes of code. A name may be given anew; where code is overwritten, perf knows
     /// the last names.
     pub fn add(&mut self, at: usize, len: usize, name: &str) {
-        // A full disk costs names, not the run.
-        let _ = writeln!(self.0, "{at:x} {len:x} {name}");
+        // Whole lines at once, so that a run that is killed leaves them. A full disk costs names, not the run.
+        let _ = self.0.write_all(format!("{at:x} {len:x} {name}\n").as_bytes());
     }
 }
