@@ -52,22 +52,22 @@ impl Base {
     }
 
     /// Offset from RBP of the translation that was used last with this base, about as far from it:
-    /// one register may count through several arrays.
+    /// one register may count through several arrays, and constants lie in many pages.
     fn slot(self, disp: i32, access: Access, user: bool) -> i32 {
-        let number = match self {
-            Self::Registers { base: REG_ZERO, index, .. } => index,
-            Self::Registers { base, .. } => base,
-            Self::Next(_) => 16,
-            Self::Segment(seg::FS) => 17,
-            Self::Segment(_) => 18,
+        let near = disp.wrapping_add(0x800) >> PAGE_SHIFT;
+        let (number, page) = match self {
+            Self::Registers { base: REG_ZERO, index, .. } => (index, near),
+            Self::Registers { base, .. } => (base, near),
+            Self::Next(next) => (16, (next.wrapping_add(i64::from(disp) as u64) >> PAGE_SHIFT) as i32),
+            Self::Segment(seg::FS) => (17, disp >> PAGE_SHIFT),
+            Self::Segment(_) => (18, disp >> PAGE_SHIFT),
         };
-        let pages = disp.wrapping_add(0x800) >> PAGE_SHIFT;
-        let number = match self {
-            Self::Registers { .. } if pages != 0 => {
-                let mixed = (pages as u32 ^ pages as u32 >> 4) as usize ^ usize::from(number) << 2;
-                regs::RECENT_BASES + mixed % regs::RECENT_FAR
-            }
-            _ => usize::from(number),
+        let number = usize::from(number);
+        let number = if page == 0 {
+            number
+        } else {
+            let mixed = (page as u32 ^ page as u32 >> 4) as usize ^ number << 2;
+            regs::RECENT_BASES + mixed % regs::RECENT_FAR
         };
         let set = usize::from(user) * 2 + usize::from(access == Access::Write);
         let number = number + set * (regs::RECENT_BASES + regs::RECENT_FAR);

@@ -48,7 +48,7 @@ impl Recent {
 /// What addresses are counted from: sixteen registers, constants, FS, GS, and one to spare.
 pub const RECENT_BASES: usize = 20;
 /// Places for what lies far from its base, a power of two.
-pub const RECENT_FAR: usize = 16;
+pub const RECENT_FAR: usize = 64;
 
 /// Translations used last: those of bases, then those of what lies far from them.
 #[repr(transparent)]
