@@ -171,6 +171,8 @@ pub struct Compiler<'a> {
     current: (Option<u32>, u64),
     /// The instructions after the current one.
     pub following: &'a [Step],
+    /// How often each general register was written in the block so far.
+    pub written: [u8; 16],
     /// The operand that RDX points to.
     pub cached: Option<Cached>,
     /// Where an operand lies in another page than the one before: label, where to go on with which
@@ -242,6 +244,7 @@ pub fn compile(
         notes: (None, None),
         current: (None, 0),
         following: &[],
+        written: [0; 16],
         cached: None,
         far: Vec::new(),
         misses: Vec::new(),
@@ -463,6 +466,9 @@ impl Compiler<'_> {
     /// Drops the cached operand if the instruction changed its base, and the flags' recipe with a register
     /// that it needs; not one of flags that the instruction wrote itself.
     fn forget_changed(&mut self, s: &Step) {
+        for (register, times) in self.written.iter_mut().enumerate() {
+            *times = times.wrapping_add((s.writes >> register & 1) as u8);
+        }
         if s.flags != Use::Kills {
             self.flags.again = self.flags.again.filter(|r| r.registers() & s.writes == 0);
         }

@@ -2,8 +2,8 @@
 //! share; what takes more than a walk through the page tables hands the whole instruction to the
 //! interpreter, before it has changed anything.
 //!
-//! An aligned operand is first looked for in the page that the last one with the same base lay in
-//! ([`Recent`]): that costs half the instructions, and its loads do not wait for the address. What is
+//! An aligned operand is first looked for in the page that the last one from the same place with the same base lay
+//! in ([`Recent`]): that costs half the instructions, and its loads do not wait for the address. What is
 //! kept there holds while the TLB drops nothing of the space.
 //!
 //! RDX goes on pointing to an operand until something else needs it: the next operand with the same
@@ -18,7 +18,7 @@ pub use crate::hit::{ENTRY, OFFSET, TAG, table};
 use dejavm_interp::mem::{PAGE_SHIFT, PAGE_SIZE};
 use dejavm_interp::tlb::{Access, WAYS};
 use dejavm_interp::x86::op::{Op, REG_RIP, REG_ZERO};
-use dejavm_interp::x86::regs::seg;
+use dejavm_interp::x86::regs::{gpr, seg};
 use dynasmrt::{DynamicLabel, DynasmApi, DynasmLabelApi, dynasm};
 use std::mem::{offset_of, size_of};
 
@@ -51,22 +51,24 @@ impl Base {
         Self::Registers { base, index: REG_ZERO, scale: 0 }
     }
 
-    /// Offset from RBP of the translation that was used last with this base, about as far from it:
-    /// one register may count through several arrays, and constants lie in many pages.
-    fn slot(self, disp: i32, access: Access, user: bool) -> i32 {
+    /// Offset from RBP of the translation to try first: for constants and segments that of the page, for the stack that
+    /// of about this distance; for other registers, which change between one function and the next, as
+    /// `value` says.
+    fn slot(self, disp: i32, access: Access, user: bool, value: impl Fn(u8) -> u32) -> i32 {
         let near = disp.wrapping_add(0x800) >> PAGE_SHIFT;
-        let (number, page) = match self {
-            Self::Registers { base: REG_ZERO, index, .. } => (index, near),
-            Self::Registers { base, .. } => (base, near),
-            Self::Next(next) => (16, (next.wrapping_add(i64::from(disp) as u64) >> PAGE_SHIFT) as i32),
-            Self::Segment(seg::FS) => (17, disp >> PAGE_SHIFT),
-            Self::Segment(_) => (18, disp >> PAGE_SHIFT),
+        let (number, apart) = match self {
+            Self::Registers { base: gpr::RSP, .. } => (gpr::RSP, near as u32),
+            Self::Registers { base: REG_ZERO, index, .. } => (index, near as u32 ^ value(index)),
+            Self::Registers { base, .. } => (base, near as u32 ^ value(base)),
+            Self::Next(next) => (16, (next.wrapping_add(i64::from(disp) as u64) >> PAGE_SHIFT) as u32),
+            Self::Segment(seg::FS) => (17, (disp >> PAGE_SHIFT) as u32),
+            Self::Segment(_) => (18, (disp >> PAGE_SHIFT) as u32),
         };
         let number = usize::from(number);
-        let number = if page == 0 {
+        let number = if apart == 0 {
             number
         } else {
-            let mixed = (page as u32 ^ page as u32 >> 4) as usize ^ number << 2;
+            let mixed = (apart ^ apart >> 4) as usize ^ number << 2;
             regs::RECENT_BASES + mixed % regs::RECENT_FAR
         };
         let set = usize::from(user) * 2 + usize::from(access == Access::Write);
@@ -490,7 +492,10 @@ impl Compiler<'_> {
         self.flags.host = 0;
         let slow = self.slow();
         let (label, back) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
-        let slot = base.slot(disp, access, self.user);
+        let slot = base.slot(disp, access, self.user, |register| {
+            let written = self.written.get(usize::from(register)).copied().unwrap_or(0);
+            (self.start ^ self.start >> 5 ^ self.start >> 10) as u32 ^ u32::from(written) * 37
+        });
         // Aligned to a power of two it does not cross a page.
         let bits = -(PAGE_SIZE as i32) | i32::from(size.next_power_of_two() - 1);
         let write = access == Access::Write;

@@ -47,10 +47,10 @@ impl Recent {
 
 /// What addresses are counted from: sixteen registers, constants, FS, GS, and one to spare.
 pub const RECENT_BASES: usize = 20;
-/// Places for what lies far from its base, a power of two.
-pub const RECENT_FAR: usize = 64;
+/// Places shared by what lies elsewhere, a power of two.
+pub const RECENT_FAR: usize = 256;
 
-/// Translations used last: those of bases, then those of what lies far from them.
+/// Translations used last: those of bases, then the others.
 #[repr(transparent)]
 pub struct Recents([Recent; RECENT_BASES + RECENT_FAR]);
 
