@@ -11,6 +11,7 @@
 //! An entry for writing exists only for a frame without attributes, whose dirty bit is set.
 
 use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE};
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries for one kind of access in one space, a power of two. Large, for whoever follows pointers: what is not
@@ -190,6 +191,19 @@ pub const fn way(lin: u64, access: Access) -> usize {
 /// An empty entry: its tag is that of a page whose translations lie elsewhere, the first one's or the second's.
 const fn empty(index: usize) -> [u64; 2] {
     [if index.is_multiple_of(WAYS) { PAGE_SIZE } else { 0 }, 0]
+}
+
+/// Offsets of what compiled code reads, and of the current space's number, which it may set to that of another space
+/// that has a key.
+impl Tlb {
+    /// Of the current space's number, a `usize`.
+    pub const CURRENT: i32 = offset_of!(Self, current) as i32;
+    /// Of [`Tlb::changes`].
+    pub const CHANGES: i32 = offset_of!(Self, changes) as i32;
+    /// Of [`Tlb::write_drops`].
+    pub const WRITE_DROPS: i32 = offset_of!(Self, write_drops) as i32;
+    /// Of the spaces' [`Tlb::stamp`]s.
+    pub const STAMPS: i32 = offset_of!(Self, stamps) as i32;
 }
 
 impl Tlb {

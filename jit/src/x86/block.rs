@@ -83,6 +83,10 @@ pub struct Shared {
     pub run_op: usize,
     /// Runs instruction EAX, which changes the privilege level, and goes on where it leads. Reached by a jump.
     pub level: usize,
+    /// The same for SYSCALL in 64-bit mode at level 3; RDX: the address behind it. Clobbers whatever may be.
+    pub syscall: usize,
+    /// The same for SYSRETQ.
+    pub sysret: usize,
     /// Leaves compiled code with the reason in RAX.
     pub exit: usize,
     /// Goes on at the guest address RAX.

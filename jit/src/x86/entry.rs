@@ -10,9 +10,10 @@ use super::block::{OpInfo, Shared, exit};
 use super::emit::{Asm, Rm, load, store};
 use super::flags;
 use super::lazy;
+use super::level;
 use super::links;
 use super::mem::{DELTA, ENTRY, OFFSET, PAGE, TAG, table};
-use super::regs::{self, BIAS, Ctx, PINNED, host, slot};
+use super::regs::{self, BIAS, Ctx, PINNED, Pair, host, slot};
 use super::{Mode, sse, x87};
 use crate::code::CodeMemory;
 use dejavm_interp::mem::PAGE_SIZE;
@@ -45,6 +46,7 @@ pub fn enter(shared: &Shared, ctx: &mut Ctx, ex: &mut Exec<'_>, infos: &[OpInfo]
     (ctx.warp, ctx.shift, ctx.alone) = (ex.clock.warp, ex.clock.shift, ex.bus.alone());
     refresh(ctx, ex);
     ctx.cpu = std::ptr::from_mut(ex.cpu) as u64;
+    ctx.tlb_state = std::ptr::from_mut(ex.tlb) as u64;
     ctx.exec = std::ptr::from_mut(ex) as u64;
     // SAFETY: `shared.enter` is the function that `shared_code` made, in memory that is mapped for
     // as long as its `CodeMemory` lives, which owns `shared` together with the caller. `ctx`, what
@@ -80,7 +82,7 @@ const HOST_MXCSR: u32 = 0x1f80;
 fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.tlb = ex.tlb.space() as u64;
     ctx.stamp = ex.tlb.stamp();
-    ctx.check_recent((ctx.stamp, ex.tlb.write_drops(), ctx.memory));
+    ctx.check_recent([ctx.stamp, ex.tlb.write_drops(), ctx.memory]);
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
     ctx.plain = [seg::FS, seg::GS].map(|s| super::plain(ex.cpu.seg(s)));
@@ -103,7 +105,7 @@ extern "sysv64" fn fill_tlb(ctx: *mut Ctx, lin: u64, access: u64) -> u64 {
     let access = [Access::Read, Access::Write, Access::Fetch][access as usize];
     let filled = ex.fill(lin, access);
     // A frame may have become a table, whose permissions to write are gone.
-    ctx.check_recent((ctx.stamp, ex.tlb.write_drops(), ctx.memory));
+    ctx.check_recent([ctx.stamp, ex.tlb.write_drops(), ctx.memory]);
     filled.into()
 }
 
@@ -222,6 +224,7 @@ extern "sysv64" fn change_level(ctx: *mut Ctx, number: u32) -> u64 {
     ex.cpu.regs[usize::from(REG_RIP)] = info.next;
     ex.cpu.flags.set_bits(flags::restore(ctx.flags));
     ex.left = ctx.budget + info.rest;
+    let here = ctx.tlb;
     let result = (info.op.run)(ex, &info.op);
     if let Ok(flow) = result
         && !ex.attention
@@ -234,6 +237,11 @@ extern "sysv64" fn change_level(ctx: *mut Ctx, number: u32) -> u64 {
         ctx.rip = ex.cpu.rip();
         ctx.set_mode(mode);
         refresh(ctx, ex);
+        if ex.tlb.caches() && ex.cpu.rflags & bit::AC == 0 {
+            let (there, index) = (ctx.tlb, ex.tlb.current() as u64);
+            let pair = Pair { here, there, index, changes: ex.tlb.changes(), cr4: ex.cpu.cr4 };
+            ctx.pairs[usize::from(mode.user)] = pair;
+        }
         return exit::JUMP;
     }
     TOUCHED.iter().for_each(|&r| ctx.regs[r] = ex.cpu.regs[r]);
@@ -389,7 +397,9 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
     fill(&mut asm);
     dynasm!(asm ; .arch x64 ; mov rax, [rbp + regs::RIP] ; jmp =>jump);
 
+    let slow = asm.new_dynamic_label();
     shared.level = at(&asm);
+    dynasm!(asm ; .arch x64 ; =>slow);
     spill(&mut asm);
     dynasm!(asm
         ; .arch x64
@@ -400,6 +410,11 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; je =>entered
         ; jmp =>leave
     );
+
+    shared.syscall = at(&asm);
+    level::change(&mut asm, level::Way::In, slow, jump);
+    shared.sysret = at(&asm);
+    level::change(&mut asm, level::Way::Out, slow, jump);
 
     shared.indirect = at(&asm);
     let miss = asm.new_dynamic_label();

@@ -9,8 +9,9 @@ use super::emit::{Asm, Rm, store};
 use super::lazy::Recipe;
 use super::regs;
 use super::regs::host::{RAX, RBP};
+use super::system::RFLAGS;
 use dejavm_interp::x86::flags::bit;
-use dynasmrt::{DynasmApi, dynasm};
+use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
 /// Bits of a set of flags.
 pub mod flag {
@@ -123,6 +124,46 @@ impl State {
     /// Emits code that saves flags that `recipe` makes again. RAX and RCX are clobbered.
     pub fn make(asm: &mut Asm, recipe: Recipe) {
         Self { again: Some(recipe), saved: false, ..Self::saved() }.save(asm);
+    }
+
+    /// EAX = RFLAGS as PUSHF stores it, of saved flags. RCX = the CPU. Clobbers EFLAGS.
+    pub fn whole(asm: &mut Asm) {
+        let (not_clear, not_set) = (asm.new_dynamic_label(), asm.new_dynamic_label());
+        dynasm!(asm
+            ; .arch x64
+            ; movzx ecx, WORD [rbp + regs::FLAGS]
+            ; mov eax, ecx
+            ; shr eax, 8
+            ; and eax, 0xd5
+            ; test cl, AF_CLEAR as i8
+            ; jz =>not_clear
+            ; and eax, !(bit::AF as i32)
+            ; =>not_clear
+            ; test cl, AF_SET as i8
+            ; jz =>not_set
+            ; or eax, bit::AF as i32
+            ; =>not_set
+            ; and ecx, 1
+            ; shl ecx, 11
+            ; or eax, ecx
+            ; mov rcx, [rbp + regs::CPU]
+            ; or eax, [rcx + RFLAGS]
+            ; and eax, !((bit::RF | bit::VM) as i32)
+        );
+    }
+
+    /// Saves the status flags that EAX holds at their places in RFLAGS. Clobbers RAX, RDX and EFLAGS.
+    pub fn set(asm: &mut Asm) {
+        dynasm!(asm
+            ; .arch x64
+            ; mov edx, eax
+            ; and edx, 0xd5
+            ; shl edx, 8
+            ; shr eax, 11
+            ; and eax, 1
+            ; or edx, eax
+            ; mov [rbp + regs::FLAGS], dx
+        );
     }
 
     /// Brings the saved flags back into EFLAGS. RAX is clobbered.

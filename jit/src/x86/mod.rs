@@ -7,6 +7,7 @@ mod entry;
 pub mod flags;
 pub mod int;
 pub mod lazy;
+mod level;
 pub mod links;
 pub mod mem;
 pub mod regs;

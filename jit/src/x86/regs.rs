@@ -60,6 +60,31 @@ impl Default for Recents {
     }
 }
 
+/// What the last change to a privilege level meant for translations.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pair {
+    /// The TLB's space before.
+    pub here: u64,
+    /// The one after.
+    pub there: u64,
+    /// Its number.
+    pub index: u64,
+    /// The TLB's count of changes, after which it may be another one.
+    pub changes: u64,
+    /// So it may be with another CR4.
+    pub cr4: u64,
+}
+
+#[allow(missing_docs, reason = "offsets of the fields of these names")]
+impl Pair {
+    pub const HERE: i32 = offset_of!(Self, here) as i32;
+    pub const THERE: i32 = offset_of!(Self, there) as i32;
+    pub const INDEX: i32 = offset_of!(Self, index) as i32;
+    pub const CHANGES: i32 = offset_of!(Self, changes) as i32;
+    pub const CR4: i32 = offset_of!(Self, cr4) as i32;
+}
+
 /// What compiled code works on besides registers. RBP points [`BIAS`] bytes into it.
 #[repr(C)]
 #[derive(Default)]
@@ -151,7 +176,11 @@ pub struct Ctx {
     /// Translations used last, see [`super::mem`], of privilege level 3 apart from the others'.
     pub recent: [[Recents; 2]; 2],
     /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
-    pub recent_for: [(u64, u64, u64); 2],
+    pub recent_for: [[u64; 3]; 2],
+    /// The run's [`dejavm_interp::tlb::Tlb`].
+    pub tlb_state: u64,
+    /// Of changes to level 0, and to level 3.
+    pub pairs: [Pair; 2],
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
 }
@@ -164,7 +193,7 @@ impl Ctx {
     }
 
     /// Forgets the translations used last unless they hold for this.
-    pub fn check_recent(&mut self, now: (u64, u64, u64)) {
+    pub fn check_recent(&mut self, now: [u64; 3]) {
         let set = usize::from(self.mode.user);
         if self.recent_for[set] != now {
             self.recent_for[set] = now;
@@ -204,6 +233,11 @@ field! {
     FP: fp,
     X87: x87,
     RECENT: recent,
+    RECENT_FOR: recent_for,
+    TLB_STATE: tlb_state,
+    PAIRS: pairs,
+    MODE: mode,
+    TARGETS: targets,
     NOTE: note,
     NOTE_MEMORY: note_memory,
     OPERAND: operand,

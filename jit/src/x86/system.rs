@@ -98,13 +98,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// An instruction that ends the block at another privilege level.
-    pub fn level(&mut self, s: &Step) {
-        let info = self.info_of(s);
-        dynasm!(self.asm ; .arch x64 ; mov eax, info as i32);
-        self.jump_out(self.shared.level);
-    }
-
     /// Hands the instruction over unless the privilege level is 0. RCX = the CPU.
     fn privileged(&mut self) {
         let slow = self.slow();
@@ -195,29 +188,7 @@ impl Compiler<'_> {
     fn pushf(&mut self) {
         let word = self.word();
         let at = self.access(STACK, -i32::from(word), word, Access::Write, How::HELD);
-        let (not_clear, not_set) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
-        // The status flags out of their saved form, then the others.
-        dynasm!(self.asm
-            ; .arch x64
-            ; movzx ecx, WORD [rbp + regs::FLAGS]
-            ; mov eax, ecx
-            ; shr eax, 8
-            ; and eax, 0xd5
-            ; test cl, super::flags::AF_CLEAR as i8
-            ; jz =>not_clear
-            ; and eax, !(bit::AF as i32)
-            ; =>not_clear
-            ; test cl, super::flags::AF_SET as i8
-            ; jz =>not_set
-            ; or eax, bit::AF as i32
-            ; =>not_set
-            ; and ecx, 1
-            ; shl ecx, 11
-            ; or eax, ecx
-            ; mov rcx, [rbp + regs::CPU]
-            ; or eax, [rcx + RFLAGS]
-            ; and eax, !((bit::RF | bit::VM) as i32)
-        );
+        State::whole(self.asm);
         self.flags.host = 0;
         store(self.asm, word, at, RAX);
         self.move_stack(-i32::from(word));
@@ -244,14 +215,8 @@ impl Compiler<'_> {
             ; =>masked
             ; and edx, (bit::IF | bit::DF) as i32
             ; xor [rcx + RFLAGS], edx
-            ; mov ecx, eax
-            ; and ecx, 0xd5
-            ; shl ecx, 8
-            ; shr eax, 11
-            ; and eax, 1
-            ; or ecx, eax
-            ; mov [rbp + regs::FLAGS], cx
         );
+        State::set(self.asm);
         self.flags = State::saved();
         self.move_stack(i32::from(word));
     }

@@ -12,7 +12,10 @@ use iced_x86::{Code, Instruction};
 type Done = Result<Flow, Trap>;
 
 const FLAT_CODE: u16 = right::P | right::S | right::CODE | right::RW | right::ACCESSED | right::G;
-const FLAT_DATA: u16 = right::P | right::S | right::RW | right::ACCESSED | right::G | right::DB;
+/// Rights of CS of a kernel in 64-bit mode.
+pub const FLAT_CODE_64: u16 = FLAT_CODE | right::L;
+/// Rights of SS of a kernel.
+pub const FLAT_DATA: u16 = right::P | right::S | right::RW | right::ACCESSED | right::G | right::DB;
 
 /// A flat code segment, 64-bit or 32-bit.
 fn flat_code(selector: u16, long: bool) -> Segment {
