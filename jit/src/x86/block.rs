@@ -12,7 +12,7 @@ use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::lazy::{self, Recipe, Use};
 use super::mem::{self, Cached, Miss, Touch};
-use super::{regs, sse, string, system, x87};
+use super::{regs, returns, sse, string, system, x87};
 use crate::engine::Code;
 pub use crate::engine::{Lazy, Site, exit};
 use dejavm_interp::cache::Block;
@@ -184,6 +184,10 @@ pub struct Compiler<'a> {
     pub far: Vec<(DynamicLabel, DynamicLabel, Cached, DynamicLabel)>,
     /// Where the translation used last is another one, or the TLB has none.
     pub misses: Vec<Miss>,
+    /// The instruction before makes the target of a RET.
+    pub target_made: bool,
+    /// Where the stack of returns is full: label, where to go on.
+    pub full: Vec<(DynamicLabel, DynamicLabel)>,
     cold: Vec<Cold>,
     /// What the block hands over.
     pub infos: Vec<OpInfo>,
@@ -252,6 +256,8 @@ pub fn compile(
         cached: None,
         far: Vec::new(),
         misses: Vec::new(),
+        target_made: false,
+        full: Vec::new(),
         cold: Vec::new(),
         infos: Vec::new(),
         first_info,
@@ -273,6 +279,7 @@ pub fn compile(
     dynasm!(c.asm ; .arch x64 ; jb =>short);
     for (i, s) in steps.iter().enumerate() {
         c.following = &steps[i + 1..];
+        c.target_made = i > 0 && returns::makes_target(&steps[i - 1]);
         c.step(s, n - i as u64);
     }
     if !branch::is_last(&last.ins) {
@@ -542,6 +549,7 @@ impl Compiler<'_> {
     }
 
     fn finish_cold(&mut self) {
+        self.finish_full();
         for (label, back, slow, load) in std::mem::take(&mut self.loads) {
             dynasm!(self.asm ; .arch x64 ; =>label);
             self.call(load);

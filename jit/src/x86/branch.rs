@@ -66,6 +66,7 @@ impl Compiler<'_> {
             }
             Mnemonic::Call if ins.is_call_near() => {
                 self.push_return(s.next);
+                self.note_return(s);
                 let lazy = self.leave_flags(s);
                 self.chain(ins.near_branch_target(), lazy);
             }
@@ -79,14 +80,19 @@ impl Compiler<'_> {
                 self.look_up();
                 dynasm!(self.asm ; .arch x64 ; mov rax, [rdx + links::CODE] ; mov [rbp + regs::TEMP], rax);
                 self.push_return(s.next);
+                self.note_return(s);
                 dynasm!(self.asm ; .arch x64 ; jmp QWORD [rbp + regs::TEMP]);
             }
             Mnemonic::Ret => {
                 let word = self.word();
                 let at = self.access(STACK, 0, word, Access::Read, How::ONCE);
                 self.fetch(word, RAX, at);
+                let by = i32::from(word) + s.op.imm as i32;
+                if !self.target_made {
+                    self.take_return(by);
+                }
                 self.look_up();
-                self.move_stack(i32::from(word) + s.op.imm as i32);
+                self.move_stack(by);
                 dynasm!(self.asm ; .arch x64 ; jmp QWORD [rdx + links::CODE]);
             }
             _ if ins.is_jcc_short_or_near() => self.conditional(s),

@@ -1,6 +1,7 @@
 //! The way into compiled code and back, and the code that all blocks share.
 //!
-//! Compiled code runs on the host's stack with RBP pointing into a [`Ctx`]. It never touches the
+//! Compiled code runs on the host's stack, where it also keeps where calls return to (see [`super::returns`]), with RBP
+//! pointing into a [`Ctx`]. It never touches the
 //! run's [`Exec`], but the CPU, memory and TLB entries that the `Exec` has exclusive access to, and only
 //! between two calls of [`run_op`] and [`fill_tlb`].
 
@@ -14,7 +15,7 @@ use super::level;
 use super::links;
 use super::mem::{DELTA, ENTRY, OFFSET, PAGE, TAG, table};
 use super::regs::{self, BIAS, Ctx, PINNED, Pair, host, slot};
-use super::{Mode, sse, x87};
+use super::{Mode, returns, sse, x87};
 use crate::code::CodeMemory;
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, Tlb, WAYS, table_hits};
@@ -44,6 +45,8 @@ pub fn enter(shared: &Shared, ctx: &mut Ctx, ex: &mut Exec<'_>, infos: &[OpInfo]
     ctx.host_mxcsr = HOST_MXCSR;
     ctx.end = ex.clock.icount.wrapping_add(ex.budget);
     (ctx.warp, ctx.shift, ctx.alone) = (ex.clock.warp, ex.clock.shift, ex.bus.alone());
+    // The host's stack goes on about here.
+    ctx.lowest = (std::ptr::from_ref(&shared) as u64).wrapping_sub(returns::BYTES);
     refresh(ctx, ex);
     ctx.cpu = std::ptr::from_mut(ex.cpu) as u64;
     ctx.tlb_state = std::ptr::from_mut(ex.tlb) as u64;
@@ -91,6 +94,7 @@ fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.operand = ex.cpu.x87.dp;
     ctx.mxcsr = ex.cpu.mxcsr;
     ctx.probed = ex.probes.active();
+    ctx.limit = if ex.tlb.caches() { ctx.lowest } else { u64::MAX };
 }
 
 /// Fills the TLB for compiled code, if that has no other effect. Returns 1 if it did.
@@ -343,9 +347,11 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; push r13
         ; push r14
         ; push r15
-        ; sub rsp, 8
+        ; sub rsp, returns::BOTTOM
         ; mov rbp, rdi
         ; mov rax, rsi
+        ; mov [rbp + regs::STACK], rsp
+        ; mov QWORD [rsp + returns::STAMP], 0
     );
     fill(&mut asm);
     dynasm!(asm ; .arch x64 ; jmp rax);
@@ -356,7 +362,8 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
     dynasm!(asm
         ; .arch x64
         ; =>leave
-        ; add rsp, 8
+        ; mov rsp, [rbp + regs::STACK]
+        ; add rsp, returns::BOTTOM
         ; pop r15
         ; pop r14
         ; pop r13
@@ -388,12 +395,12 @@ pub fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
         ; .arch x64
         ; ret
         ; =>left
-        ; add rsp, 8
         ; cmp eax, exit::JUMP as i32
         ; jne =>leave
     );
     let entered = asm.new_dynamic_label();
-    dynasm!(asm ; .arch x64 ; =>entered);
+    // The mode may be another one, which the stack of returns does not tell.
+    dynasm!(asm ; .arch x64 ; =>entered ; mov rsp, [rbp + regs::STACK]);
     fill(&mut asm);
     dynasm!(asm ; .arch x64 ; mov rax, [rbp + regs::RIP] ; jmp =>jump);
 

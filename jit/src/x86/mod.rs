@@ -11,6 +11,7 @@ mod level;
 pub mod links;
 pub mod mem;
 pub mod regs;
+mod returns;
 pub mod sse;
 mod string;
 pub mod system;

@@ -179,6 +179,12 @@ pub struct Ctx {
     pub recent_for: [[u64; 3]; 2],
     /// The run's [`dejavm_interp::tlb::Tlb`].
     pub tlb_state: u64,
+    /// Where the stack of returns begins, and where it is full, see [`super::returns`]; `lowest` while it is in use.
+    pub stack: u64,
+    /// See `stack`.
+    pub limit: u64,
+    /// See `stack`.
+    pub lowest: u64,
     /// Of changes to level 0, and to level 3.
     pub pairs: [Pair; 2],
     /// The x87 state on its way into the host and out of it.
@@ -237,6 +243,8 @@ field! {
     TLB_STATE: tlb_state,
     PAIRS: pairs,
     MODE: mode,
+    STACK: stack,
+    LIMIT: limit,
     TARGETS: targets,
     NOTE: note,
     NOTE_MEMORY: note_memory,
