@@ -45,7 +45,9 @@ impl CodeMemory {
     pub fn new(size: usize) -> std::io::Result<Self> {
         let size = size.next_multiple_of(1 << 16);
         // SAFETY: the kernel chooses an address where nothing is mapped.
-        let at = unsafe { mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? };
+        let at = unsafe {
+            mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)?
+        };
         let write = View { at: at.cast(), size };
         // SAFETY: of a shared mapping, an old size of 0 maps the same memory a second time, at an
         // address that the kernel chooses, and leaves the first mapping as it is (mremap(2)).

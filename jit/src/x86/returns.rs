@@ -39,7 +39,8 @@ fn is_thunk(s: &Step) -> bool {
 /// True for an instruction that makes the address which the RET behind it goes to: it writes where RSP points.
 pub fn makes_target(s: &Step) -> bool {
     let stack = s.ins.memory_base().full_register() == Register::RSP && s.ins.memory_displacement64() == 0;
-    s.ins.mnemonic() == Mnemonic::Push || s.ins.mnemonic() == Mnemonic::Mov && s.ins.op0_kind() == OpKind::Memory && stack
+    s.ins.mnemonic() == Mnemonic::Push
+        || s.ins.mnemonic() == Mnemonic::Mov && s.ins.op0_kind() == OpKind::Memory && stack
 }
 
 impl Compiler<'_> {

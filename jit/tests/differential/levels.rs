@@ -68,13 +68,49 @@ fn some(code: &mut Vec<u8>, r: &mut Random, from: &[&[&[u8]]]) {
     }
 }
 
+/// A CALL of what lies behind it, which returns, or goes elsewhere in one of several ways. At times it has the shape of
+/// a thunk.
+fn call(code: &mut Vec<u8>, r: &mut Random, from: &[&[&[u8]]]) {
+    let mut body = Vec::new();
+    some(&mut body, r, from);
+    // LEA RAX, [RIP + where the instruction after RET lies]
+    let lea = |body: &mut Vec<u8>, by: u8| body.extend([0x48, 0x8d, 0x05, by, 0, 0, 0]);
+    match r.below(6) {
+        // XCHG [RSP], RAX; RET
+        0 => {
+            lea(&mut body, 5);
+            body.extend([0x48, 0x87, 0x04, 0x24, 0xc3]);
+        }
+        // MOV [RSP], RAX; RET
+        1 => {
+            lea(&mut body, 5);
+            body.extend([0x48, 0x89, 0x04, 0x24, 0xc3]);
+        }
+        // PUSH RAX; RET 8
+        2 => {
+            lea(&mut body, 4);
+            body.extend([0x50, 0xc2, 8, 0]);
+        }
+        // ADD RSP, 8: does not return.
+        3 => body.extend([0x48, 0x83, 0xc4, 8]),
+        _ => body.push(0xc3),
+    }
+    let pad = r.of(&[0, 2, 11, 20]);
+    code.push(0xe8);
+    code.extend((5 + pad as u32).to_le_bytes());
+    code.push(0xe9);
+    code.extend((pad as u32 + body.len() as u32).to_le_bytes());
+    code.extend(std::iter::repeat_n(0x90, pad as usize));
+    code.extend(body);
+}
+
 /// Bytes of code and a gap, so that ends of pages are crossed at all kinds of places.
 fn places(r: &mut Random, start: u64, n: u64) -> Vec<u64> {
     let mut at = start + r.below(64);
     (0..n)
         .map(|_| {
             let here = at;
-            at += 130 + r.below(200);
+            at += 200 + r.below(200);
             if r.one_in(4) {
                 at = (at | 0xfff) - r.below(60);
             }
@@ -182,6 +218,9 @@ fn machine(r: &mut Random) -> (Cpu, Memory) {
         let mut code = vec![0xbc];
         code.extend((STACK as u32 - 0x100).to_le_bytes());
         some(&mut code, r, &[ANYWHERE, KERNEL_ONLY]);
+        for _ in 0..r.below(3) {
+            call(&mut code, r, &[ANYWHERE, KERNEL_ONLY]);
+        }
         for _ in 0..2 {
             // INC EBP; TEST EBP, bit; JNZ over
             code.extend([0xff, 0xc5, 0xf7, 0xc5]);
@@ -201,6 +240,9 @@ fn machine(r: &mut Random) -> (Cpu, Memory) {
             code.extend((USER_STACK as u32 - 0x100).to_le_bytes());
             for _ in 0..1 + r.below(4) {
                 some(&mut code, r, &[ANYWHERE]);
+                if r.one_in(2) {
+                    call(&mut code, r, &[ANYWHERE]);
+                }
                 match r.below(if long { 8 } else { 3 }) {
                     // INT 80H; UD2; SYSCALL
                     0 => code.extend([0xcd, 0x80]),

@@ -5,5 +5,6 @@
 mod aarch64;
 mod harness;
 mod levels;
+mod returns;
 mod words;
 mod x86;

@@ -15,10 +15,12 @@ const TABLES: u64 = 0x1000;
 const IDT: u64 = 0x6000;
 const GDT: u64 = 0x7000;
 const HANDLER: u64 = 0x8000;
-const CODE: u64 = 0x1_0000;
+/// Where programs begin.
+pub const CODE: u64 = 0x1_0000;
 const CODE_PAGES: u64 = 3;
 const DATA: u64 = 0x2_0000;
-const STACK: u64 = 0x3_0000;
+/// The top of the stack.
+pub const STACK: u64 = 0x3_0000;
 /// Not mapped in 64-bit mode.
 const HOLE: u64 = 0x2_8000;
 
@@ -28,7 +30,8 @@ fn memory() -> Memory {
 
 /// Every exception goes to a handler that starts the program again with a stack and pointers that
 /// work, and one register moved on.
-fn machine(long: bool, r: &mut Random) -> (Cpu, Memory) {
+/// A CPU in 32-bit or 64-bit mode, and memory without a program.
+pub fn machine(long: bool, r: &mut Random) -> (Cpu, Memory) {
     let mut mem = memory();
     let mut cpu = Cpu::new(Model::Max, 7, true);
     let data = right::P | right::S | right::RW | right::ACCESSED | right::DB | right::G;
