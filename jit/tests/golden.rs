@@ -33,8 +33,10 @@ const SHARED: Shared = Shared {
     load_x87: 0x6000,
     miss_read: 0x8000,
     miss_write: 0x9000,
+    syscall: 0xb000,
+    sysret: 0xc000,
 };
-const NAMES: [(u64, &str); 10] = [
+const NAMES: [(u64, &str); 12] = [
     (0x1000, "enter"),
     (0x2000, "run_op"),
     (0x3000, "exit"),
@@ -44,6 +46,8 @@ const NAMES: [(u64, &str); 10] = [
     (0x7000, "renew"),
     (0x8000, "miss_read"),
     (0x9000, "miss_write"),
+    (0xb000, "syscall"),
+    (0xc000, "sysret"),
     (0xa000, "level"),
 ];
 

@@ -105,6 +105,10 @@ pub struct Ctx {
     pub plain: [bool; 2],
     /// The TLB's stamp, see [`crate::links`].
     pub stamp: u64,
+    /// Where the stack of returns is full, see [`super::returns`].
+    pub limit: u64,
+    /// Where it begins.
+    pub stack: u64,
     /// The cache of indirect branches' targets.
     pub jumps: u64,
     /// An operand that flags can be made again from, see [`super::lazy`].
@@ -179,11 +183,7 @@ pub struct Ctx {
     pub recent_for: [[u64; 3]; 2],
     /// The run's [`dejavm_interp::tlb::Tlb`].
     pub tlb_state: u64,
-    /// Where the stack of returns begins, and where it is full, see [`super::returns`]; `lowest` while it is in use.
-    pub stack: u64,
-    /// See `stack`.
-    pub limit: u64,
-    /// See `stack`.
+    /// Where the stack of returns is full if it is in use, see `limit`.
     pub lowest: u64,
     /// Of changes to level 0, and to level 3.
     pub pairs: [Pair; 2],
