@@ -8,7 +8,8 @@
 use dejavm_interp::cache::{Block, block_key};
 use dejavm_interp::x86::decode::{Decoded, decode};
 use dejavm_interp::x86::model::Model;
-use dejavm_jit::x86::block::{self, Shared, Source};
+use dejavm_jit::x86::block::{self, Shared};
+use dejavm_jit::x86::steps::Source;
 use iced_x86::{
     Decoder, DecoderOptions, Formatter, Instruction, NasmFormatter, SymbolResolver, SymbolResult,
 };

@@ -5,15 +5,17 @@
 //! first compares the TLB's entry for fetches there with what it was linked for. An indirect one
 //! looks its target up in a table, which is checked against the TLB in the same way.
 
-use super::block::{Compiler, Pending, Step};
+use super::address::How;
+use super::block::{Compiler, Pending};
 use super::emit::{Rm, get, jcc, load_imm, store, wide};
 use super::flags::reads;
 use super::int::{Plan, STACK, simple_address};
 use super::lazy::Recipe;
 use super::links;
-use super::mem::{ENTRY, How, OFFSET, TAG, table};
+use super::mem::{ENTRY, OFFSET, TAG, table};
 use super::regs;
 use super::regs::host::{R14, RAX};
+use super::steps::Step;
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, way};
 use dejavm_interp::x86::Exec;

@@ -1,14 +1,15 @@
 //! General-purpose instructions but for branches: each does what the handler of the same name in
 //! `dejavm_interp::x86::int` does.
 
-use super::block::{Compiler, Step};
+use super::address::{Base, How};
+use super::block::Compiler;
 use super::emit::{Rm, extend, get, group1, high, home, load, load_imm, push_imm, put, sized, store, wide};
 use super::flags::flag::{AF, ALL, CF, OF, PF, SF, ZF};
 use super::flags::{Kind, State, reads};
 use super::lazy::{KEPT, Recipe, lasts};
-use super::mem::{Base, How};
 use super::regs;
 use super::regs::host::{R10, R12, R13, R14, RAX, RCX, RDX};
+use super::steps::Step;
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::int::cond::number;
 use dejavm_interp::x86::int::mov::operand_bytes;

@@ -7,12 +7,13 @@
 //! the saved form ([`AGAIN`]), where the next block changes none of these registers while the flags may
 //! still be asked for. [`Use`] and [`accepts`] tell that of instructions and blocks.
 
-use super::block::{Compiler, Loaded, OpInfo, Step};
+use super::block::{Compiler, Loaded, OpInfo};
 use super::emit::{Asm, Rm, group1, high, home, load, push_imm, sized};
 use super::flags::flag::ALL;
 use super::flags::{self, Kind};
 use super::regs::host::{RBP, RCX};
 use super::regs::{self, Ctx};
+use super::steps::Step;
 use super::{branch, int, string, system};
 use dejavm_interp::x86::flags::Flags;
 use dejavm_interp::x86::op::Op;

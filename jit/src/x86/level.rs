@@ -5,11 +5,12 @@
 //! the last time ([`Pair`]); everything else goes to [`super::entry`]'s function.
 
 use super::Mode;
-use super::block::{Compiler, Step};
+use super::block::Compiler;
 use super::emit::{Asm, Rm, load, load_imm, store};
 use super::flags::State;
 use super::regs::host::{RAX, RBP, RCX, RDX};
 use super::regs::{self, Pair};
+use super::steps::Step;
 use super::system::RFLAGS;
 use super::x87;
 use dejavm_interp::tlb::Tlb;

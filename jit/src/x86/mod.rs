@@ -1,5 +1,6 @@
 //! The block compiler for x86 guests, see [`crate::engine`].
 
+pub mod address;
 pub mod block;
 pub mod branch;
 pub mod emit;
@@ -12,7 +13,9 @@ pub mod links;
 pub mod mem;
 pub mod regs;
 mod returns;
+mod shared;
 pub mod sse;
+pub mod steps;
 mod string;
 pub mod system;
 pub mod x87;
@@ -132,11 +135,11 @@ impl Translator for X64 {
     }
 
     fn shared_code(memory: &mut CodeMemory) -> Option<Shared> {
-        entry::shared_code(memory)
+        shared::shared_code(memory)
     }
 
     fn compile(src: &Source<'_, Self>, to: Target<Self>) -> Option<Code<OpInfo>> {
-        let source = block::Source {
+        let source = steps::Source {
             block: src.block,
             ops: src.ops,
             bytes: src.bytes,

@@ -13,10 +13,11 @@
 //! is left, when the mode may have changed, and when it is full. While nothing is cached in the TLB, a stamp means
 //! nothing, and it counts as full.
 
-use super::block::{Compiler, Step};
+use super::block::Compiler;
 use super::emit::load_imm;
 use super::regs;
 use super::regs::host::RAX;
+use super::steps::Step;
 use dejavm_interp::x86::Exec;
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 use iced_x86::{Mnemonic, OpKind, Register};

@@ -8,14 +8,15 @@
 //!
 //! [`Ctx::fp`]: super::regs::Ctx::fp
 
-use super::block::{Compiler, Step};
+use super::address::How;
+use super::block::Compiler;
 use super::emit::{Rm, encode, group1, home, put};
 use super::flags::Kind;
 use super::flags::flag::ALL;
 use super::int::{Plan, simple_address};
-use super::mem::How;
 use super::regs;
 use super::regs::host::{RBP, RCX};
+use super::steps::Step;
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::op::Op;
 use dejavm_interp::x86::regs::{Cpu, cr0, cr4};

@@ -1,12 +1,13 @@
 //! STOS and MOVS, upwards. With a repeat prefix every iteration is a step: compiled code makes all of
 //! them at once where they stay in one page, and where the budget has room for them.
 
-use super::block::{Compiler, Step};
+use super::address::{Base, How};
+use super::block::Compiler;
 use super::emit::{Rm, load, store, wide};
 use super::int::Plan;
-use super::mem::{Base, How};
 use super::regs;
 use super::regs::host::{R10, R11, RAX, RCX, RDI, RDX, RSI};
+use super::steps::Step;
 use super::system::RFLAGS;
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::Access;

@@ -2,14 +2,15 @@
 //! SWAPGS, reading control registers and the time stamp; and what asks for RFLAGS beside the status flags.
 //! Without the privilege, and where an event may become deliverable, they are handed over.
 
-use super::block::{Compiler, Step};
+use super::address::How;
+use super::block::Compiler;
 use super::emit::{put, store, wide};
 use super::flags::State;
 use super::flags::flag::{ALL, ZF};
 use super::int::{Plan, STACK, simple_address};
-use super::mem::How;
 use super::regs;
 use super::regs::host::{R10, R11, R13, RAX, RBX, RCX, RDX};
+use super::steps::Step;
 use crate::emit::Rm;
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::flags::bit;

@@ -12,14 +12,15 @@
 //!
 //! [`Ctx::x87`]: super::regs::Ctx::x87
 
-use super::block::{Compiler, OpInfo, Step};
+use super::address::How;
+use super::block::{Compiler, OpInfo};
 use super::emit::{Rm, encode, group1};
 use super::flags::flag::{AF, ALL};
 use super::flags::{Kind, State, reads};
 use super::int::{Plan, simple_address};
-use super::mem::How;
 use super::regs::host::{RAX, RBP};
 use super::regs::{self, Ctx};
+use super::steps::Step;
 use dejavm_interp::tlb::Access;
 use dejavm_interp::x86::Exec;
 use dejavm_interp::x86::op::Op;
