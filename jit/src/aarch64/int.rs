@@ -6,42 +6,42 @@ use super::emit::{
     Rm, extend, get, group1, home, lea, load, load_imm, operand, put, shift_imm, sized, source, target, wide,
 };
 use super::flags::Kind;
-use super::regs::host::{RAX, RCX, RDX};
+use super::regs::host::{RAX, RCX};
 use super::regs::{SP, ZERO};
 use dejavm_interp::aarch64::op::Op;
-use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
+use dynasmrt::{DynasmApi, dynasm};
 
-const ADD: u8 = 0;
-const OR: u8 = 1;
+pub(super) const ADD: u8 = 0;
+pub(super) const OR: u8 = 1;
 const ADC: u8 = 2;
 const SBB: u8 = 3;
-const AND: u8 = 4;
-const SUB: u8 = 5;
-const XOR: u8 = 6;
-const CMP: u8 = 7;
+pub(super) const AND: u8 = 4;
+pub(super) const SUB: u8 = 5;
+pub(super) const XOR: u8 = 6;
+pub(super) const CMP: u8 = 7;
 
-const ROR: u8 = 1;
-const SHL: u8 = 4;
-const SHR: u8 = 5;
-const SAR: u8 = 7;
+pub(super) const ROR: u8 = 1;
+pub(super) const SHL: u8 = 4;
+pub(super) const SHR: u8 = 5;
+pub(super) const SAR: u8 = 7;
 
 /// A second operand.
 #[derive(Clone, Copy)]
-enum Second {
+pub(super) enum Second {
     Imm(i32),
     Rm(Rm),
 }
 
-fn xsp(n: u8) -> u8 {
+pub(super) fn xsp(n: u8) -> u8 {
     if n == 31 { SP } else { n }
 }
 
-fn size_of(op: &Op) -> u8 {
+pub(super) fn size_of(op: &Op) -> u8 {
     if op.bits(31, 31) != 0 { 8 } else { 4 }
 }
 
 /// SF and its kin: bits 30:29 of arithmetic say SUB and S.
-fn subtracts(op: &Op) -> bool {
+pub(super) fn subtracts(op: &Op) -> bool {
     op.bits(30, 30) != 0
 }
 
@@ -147,7 +147,7 @@ impl Compiler<'_> {
     }
 
     /// EFLAGS = those of `rn k second`, for which nothing is written.
-    fn compare(&mut self, k: u8, size: u8, rn: u8, second: Second) {
+    pub(super) fn compare(&mut self, k: u8, size: u8, rn: u8, second: Second) {
         let lhs = operand(self.asm, rn, RAX);
         match (lhs, second) {
             (Rm::Reg(r), Second::Imm(0)) if k == CMP => sized(self.asm, size, &[0x84], r, lhs),
@@ -170,7 +170,7 @@ impl Compiler<'_> {
     }
 
     /// rd = rn k second, with the host's flags of it.
-    fn binary(&mut self, k: u8, size: u8, rd: u8, rn: u8, second: Second) {
+    pub(super) fn binary(&mut self, k: u8, size: u8, rd: u8, rn: u8, second: Second) {
         let mut d = target(rd, RAX);
         if let Second::Rm(Rm::Reg(r)) = second
             && r == d
@@ -227,7 +227,7 @@ impl Compiler<'_> {
     }
 
     /// The immediate as an operand: itself, or in RCX.
-    fn immediate(&mut self, size: u8, v: u64) -> Second {
+    pub(super) fn immediate(&mut self, size: u8, v: u64) -> Second {
         let fits = if size == 4 { Some(v as i32) } else { i32::try_from(v as i64).ok() };
         match fits {
             Some(v) => Second::Imm(v),
@@ -238,203 +238,11 @@ impl Compiler<'_> {
         }
     }
 
-    fn logical_imm(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        let k = [AND, OR, XOR, AND][op.bits(30, 29) as usize];
-        if op.bits(30, 29) == 3 {
-            let second = self.immediate(size, op.imm);
-            return self.logical_flags(size, op.rd, op.rn, second);
-        }
-        let rd = xsp(op.rd);
-        if rd == SP {
-            self.sp_aligned = false;
-        }
-        if k == OR && op.rn == ZERO {
-            return self.constant(rd, op.imm);
-        }
-        if k == AND && op.rn != ZERO && matches!(op.imm, 0xff | 0xffff | 0xffff_ffff) {
-            let d = target(rd, RAX);
-            let from = [1, 2, 4][(op.imm.count_ones() as usize).ilog2() as usize - 3];
-            extend(self.asm, false, 4, from, d, home(op.rn));
-            put(self.asm, rd, d);
-            return;
-        }
-        self.flags.clobber(self.asm, s.live);
-        let second = self.immediate(size, op.imm);
-        self.binary(k, size, rd, op.rn, second);
-    }
-
-    /// ANDS, BICS, TST.
-    fn logical_flags(&mut self, size: u8, rd: u8, rn: u8, second: Second) {
-        if rd == ZERO {
-            self.compare(AND, size, rn, second);
-        } else {
-            self.binary(AND, size, rd, rn, second);
-        }
-        self.flags.wrote(Kind::Carry);
-    }
-
-    fn move_wide(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        if op.bits(30, 29) != 3 {
-            return self.constant(op.rd, op.imm);
-        }
-        let shift = 16 * op.bits(22, 21);
-        let mask = !(0xffff << shift);
-        let value = op.imm << shift;
-        let full = if size == 4 { 0xffff_ffff } else { u64::MAX };
-        if let Some((g, v)) = self.last_known
-            && g == op.rd
-        {
-            return self.constant(op.rd, (v & mask | value) & full);
-        }
-        if op.rd == ZERO {
-            return;
-        }
-        self.flags.clobber(self.asm, s.live);
-        let d = target(op.rd, RAX);
-        get(self.asm, size, d, op.rd);
-        let second = self.immediate(size, mask & full);
-        self.apply(AND, size, d, second);
-        let second = self.immediate(size, value);
-        self.apply(OR, size, d, second);
-        put(self.asm, op.rd, d);
-    }
-
-    fn apply(&mut self, k: u8, size: u8, d: u8, second: Second) {
+    pub(super) fn apply(&mut self, k: u8, size: u8, d: u8, second: Second) {
         match second {
             Second::Imm(v) => group1(self.asm, size, k, Rm::Reg(d), v),
             Second::Rm(rm) => sized(self.asm, size, &[k << 3 | 2], d, rm),
         }
-    }
-
-    /// SBFM, BFM, UBFM by what they do: extract a field to bit 0, or insert one at a bit.
-    fn bitfield(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        let n = size * 8;
-        let (r, last) = (op.bits(21, 16) as u8, op.bits(15, 10) as u8);
-        let (kind, rd, rn) = (op.bits(30, 29), op.rd, op.rn);
-        if rd == ZERO {
-            return;
-        }
-        if kind == 1 {
-            return self.insert(s, size, r, last);
-        }
-        let signed = kind == 0;
-        let d = target(rd, RAX);
-        if r == 0 && matches!(last, 7 | 15 | 31) && last < n - 1 && rn != ZERO {
-            let from = (last + 1) / 8;
-            extend(self.asm, signed, size, from, d, home(rn));
-            put(self.asm, rd, d);
-            return;
-        }
-        self.flags.clobber(self.asm, s.live);
-        get(self.asm, size, d, rn);
-        let left = n - 1 - last;
-        let right = if last >= r { left + r } else { r - 1 - last };
-        // A shift right by a whole field that begins at bit 0 needs none to the left.
-        let width = if last >= r { last - r + 1 } else { last + 1 };
-        if !signed && last >= r && left != 0 && width <= 31 {
-            shift_imm(self.asm, size, SHR, d, r);
-            group1(self.asm, size, AND, Rm::Reg(d), (1i64 << width).wrapping_sub(1) as i32);
-        } else {
-            shift_imm(self.asm, size, SHL, d, left);
-            shift_imm(self.asm, size, if signed { SAR } else { SHR }, d, right);
-            if size == 4 && left == 0 && right == 0 {
-                load(self.asm, 4, d, Rm::Reg(d));
-            }
-        }
-        put(self.asm, rd, d);
-    }
-
-    /// BFM.
-    fn insert(&mut self, s: &Step, size: u8, r: u8, last: u8) {
-        let op = &s.op;
-        self.flags.clobber(self.asm, s.live);
-        let n = size * 8;
-        let full = if size == 4 { 0xffff_ffff } else { u64::MAX };
-        let (width, lsb) = if last >= r { (last - r + 1, 0) } else { (last + 1, n - r) };
-        let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
-        get(self.asm, size, RAX, op.rn);
-        if last >= r {
-            shift_imm(self.asm, size, SHR, RAX, r);
-        }
-        if width < n {
-            let second = self.immediate(size, mask);
-            self.apply(AND, size, RAX, second);
-        }
-        shift_imm(self.asm, size, SHL, RAX, lsb);
-        let d = target(op.rd, RDX);
-        get(self.asm, size, d, op.rd);
-        let second = self.immediate(size, !(mask << lsb) & full);
-        self.apply(AND, size, d, second);
-        sized(self.asm, size, &[OR << 3 | 2], d, Rm::Reg(RAX));
-        put(self.asm, op.rd, d);
-    }
-
-    fn extract(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        let lsb = op.bits(15, 10) as u8;
-        self.flags.clobber(self.asm, s.live);
-        get(self.asm, size, RAX, op.rm);
-        if op.rn == op.rm {
-            shift_imm(self.asm, size, ROR, RAX, lsb);
-        } else if lsb != 0 {
-            let r = source(self.asm, size, op.rn, RCX);
-            // SHRD: the upper part comes from the register.
-            wide(self.asm, size, &[0x0f, 0xac], r, Rm::Reg(RAX));
-            self.asm.push(lsb);
-        }
-        if size == 4 {
-            load(self.asm, 4, RAX, Rm::Reg(RAX));
-        }
-        put(self.asm, op.rd, RAX);
-    }
-
-    /// The shifted register, in RCX unless it is one as it is. `invert`: its complement. Flags are clobbered only
-    /// by a shift.
-    fn shifted(&mut self, op: &Op, size: u8, invert: bool) -> Second {
-        let by = op.imm as u8;
-        if op.rm == ZERO {
-            return Second::Imm(if invert { -1 } else { 0 });
-        }
-        if by == 0 && !invert {
-            return Second::Rm(home(op.rm));
-        }
-        get(self.asm, size, RCX, op.rm);
-        shift_imm(self.asm, size, [SHL, SHR, SAR, ROR][op.bits(23, 22) as usize], RCX, by);
-        if invert {
-            sized(self.asm, size, &[0xf6], 2, Rm::Reg(RCX));
-        }
-        Second::Rm(Rm::Reg(RCX))
-    }
-
-    fn logical_reg(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        let invert = op.bits(21, 21) != 0;
-        let k = [AND, OR, XOR, AND][op.bits(30, 29) as usize];
-        if op.bits(30, 29) == 3 {
-            // The shift's flags are overwritten by the operation's.
-            let second = self.shifted(op, size, invert);
-            return self.logical_flags(size, op.rd, op.rn, second);
-        }
-        if k == OR && op.rn == ZERO && op.imm == 0 {
-            // MOV and MVN leave EFLAGS.
-            if op.rm == ZERO {
-                let full = if size == 4 { 0xffff_ffff } else { u64::MAX };
-                return self.constant(op.rd, if invert { full } else { 0 });
-            }
-            let d = target(op.rd, RAX);
-            load(self.asm, size, d, home(op.rm));
-            if invert {
-                sized(self.asm, size, &[0xf6], 2, Rm::Reg(d));
-            }
-            put(self.asm, op.rd, d);
-            return;
-        }
-        self.flags.clobber(self.asm, s.live);
-        let second = self.shifted(op, size, invert);
-        self.binary(k, size, op.rd, op.rn, second);
     }
 
     fn add_sub_reg(&mut self, s: &Step, size: u8) {
@@ -494,173 +302,6 @@ impl Compiler<'_> {
         }
     }
 
-    fn three_source(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        self.flags.clobber(self.asm, s.live);
-        let subtract = op.bits(15, 15) != 0;
-        match op.bits(23, 21) {
-            0 => {
-                get(self.asm, size, RCX, op.rn);
-                let rm = operand(self.asm, op.rm, RAX);
-                wide(self.asm, size, &[0x0f, 0xaf], RCX, rm);
-            }
-            1 | 5 => {
-                let signed = op.bits(23, 23) == 0;
-                for (reg, guest) in [(RCX, op.rn), (RAX, op.rm)] {
-                    if guest == ZERO {
-                        load_imm(self.asm, reg, 0);
-                    } else {
-                        extend(self.asm, signed, 8, 4, reg, home(guest));
-                    }
-                }
-                wide(self.asm, 8, &[0x0f, 0xaf], RCX, Rm::Reg(RAX));
-            }
-            high => {
-                get(self.asm, 8, RAX, op.rn);
-                let rm = operand(self.asm, op.rm, RCX);
-                wide(self.asm, 8, &[0xf7], if high == 2 { 5 } else { 4 }, rm);
-                put(self.asm, op.rd, RDX);
-                return;
-            }
-        }
-        if op.ra == ZERO && !subtract {
-            put(self.asm, op.rd, RCX);
-            return;
-        }
-        self.binary(if subtract { SUB } else { ADD }, size, op.rd, op.ra, Second::Rm(Rm::Reg(RCX)));
-    }
-
-    fn two_source(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        match op.bits(15, 10) {
-            2 | 3 => self.divide(s, size, op.bits(10, 10) != 0),
-            11 => {
-                self.flags.clobber(self.asm, s.live);
-                get(self.asm, 4, RCX, op.rm);
-                get(self.asm, size, RAX, op.rn);
-                sized(self.asm, size, &[0xd2], ROR, Rm::Reg(RAX));
-                if size == 4 {
-                    load(self.asm, 4, RAX, Rm::Reg(RAX));
-                }
-                put(self.asm, op.rd, RAX);
-            }
-            kind => {
-                // SHLX, SHRX, SARX: EFLAGS stay.
-                let by = source(self.asm, 4, op.rm, RCX);
-                let r = source(self.asm, size, op.rn, RAX);
-                let d = target(op.rd, RAX);
-                match (kind, size) {
-                    (8, 8) => dynasm!(self.asm ; .arch x64 ; shlx Rq(d), Rq(r), Rq(by)),
-                    (8, _) => dynasm!(self.asm ; .arch x64 ; shlx Rd(d), Rd(r), Rd(by)),
-                    (9, 8) => dynasm!(self.asm ; .arch x64 ; shrx Rq(d), Rq(r), Rq(by)),
-                    (9, _) => dynasm!(self.asm ; .arch x64 ; shrx Rd(d), Rd(r), Rd(by)),
-                    (_, 8) => dynasm!(self.asm ; .arch x64 ; sarx Rq(d), Rq(r), Rq(by)),
-                    _ => dynasm!(self.asm ; .arch x64 ; sarx Rd(d), Rd(r), Rd(by)),
-                }
-                put(self.asm, op.rd, d);
-            }
-        }
-    }
-
-    /// UDIV and SDIV: by zero is zero, and the most negative number by -1 itself.
-    fn divide(&mut self, s: &Step, size: u8, signed: bool) {
-        let op = &s.op;
-        self.flags.clobber(self.asm, s.live);
-        get(self.asm, size, RCX, op.rm);
-        let (zero, end) = (self.asm.new_dynamic_label(), self.asm.new_dynamic_label());
-        load_imm(self.asm, RAX, 0);
-        sized(self.asm, size, &[0x84], RCX, Rm::Reg(RCX));
-        dynasm!(self.asm ; .arch x64 ; jz =>zero);
-        get(self.asm, size, RAX, op.rn);
-        if signed {
-            let divide = self.asm.new_dynamic_label();
-            group1(self.asm, size, CMP, Rm::Reg(RCX), -1);
-            dynasm!(self.asm ; .arch x64 ; jne =>divide);
-            sized(self.asm, size, &[0xf6], 3, Rm::Reg(RAX));
-            dynasm!(self.asm ; .arch x64 ; jmp =>end ; =>divide);
-            if size == 8 {
-                dynasm!(self.asm ; .arch x64 ; cqo ; idiv rcx);
-            } else {
-                dynasm!(self.asm ; .arch x64 ; cdq ; idiv ecx);
-            }
-        } else if size == 8 {
-            dynasm!(self.asm ; .arch x64 ; xor edx, edx ; div rcx);
-        } else {
-            dynasm!(self.asm ; .arch x64 ; xor edx, edx ; div ecx);
-        }
-        dynasm!(self.asm ; .arch x64 ; =>end ; =>zero);
-        put(self.asm, op.rd, RAX);
-    }
-
-    fn one_source(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        let kind = op.bits(15, 10);
-        if kind == 4 {
-            self.flags.clobber(self.asm, s.live);
-            let rm = operand(self.asm, op.rn, RAX);
-            self.asm.push(0xf3);
-            wide(self.asm, size, &[0x0f, 0xbd], RAX, rm);
-            put(self.asm, op.rd, RAX);
-            return;
-        }
-        if kind != 3 && !(kind == 2 && size == 4) {
-            self.flags.clobber(self.asm, s.live);
-        }
-        get(self.asm, size, RAX, op.rn);
-        match kind {
-            0 => {
-                self.swap_bytes(size);
-                for (mask, by) in
-                    [(0x0f0f_0f0f_0f0f_0f0fu64, 4), (0x3333_3333_3333_3333, 2), (0x5555_5555_5555_5555, 1)]
-                {
-                    self.swap_fields(size, mask, by);
-                }
-            }
-            1 => self.swap_fields(size, 0x00ff_00ff_00ff_00ff, 8),
-            2 if size == 8 => {
-                self.swap_bytes(8);
-                shift_imm(self.asm, 8, ROR, RAX, 32);
-            }
-            _ => self.swap_bytes(size),
-        }
-        put(self.asm, op.rd, RAX);
-    }
-
-    fn swap_bytes(&mut self, size: u8) {
-        if size == 8 {
-            dynasm!(self.asm ; .arch x64 ; bswap rax);
-        } else {
-            dynasm!(self.asm ; .arch x64 ; bswap eax);
-        }
-    }
-
-    /// RAX = (RAX >> by) & mask | (RAX & mask) << by.
-    fn swap_fields(&mut self, size: u8, mask: u64, by: u8) {
-        if size == 8 {
-            dynasm!(self.asm
-                ; .arch x64
-                ; mov rcx, QWORD mask as i64
-                ; mov rdx, rax
-                ; shr rax, by as i8
-                ; and rdx, rcx
-                ; and rax, rcx
-                ; shl rdx, by as i8
-                ; or rax, rdx
-            );
-        } else {
-            let mask = mask as i32;
-            dynasm!(self.asm
-                ; .arch x64
-                ; mov edx, eax
-                ; shr eax, by as i8
-                ; and edx, mask
-                ; and eax, mask
-                ; shl edx, by as i8
-                ; or eax, edx
-            );
-        }
-    }
-
     /// ADC, ADCS, SBC, SBCS.
     fn carry(&mut self, s: &Step, size: u8) {
         let op = &s.op;
@@ -675,66 +316,5 @@ impl Compiler<'_> {
         if sets {
             self.flags.wrote(kind);
         }
-    }
-
-    fn conditional_compare(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        let cond = op.bits(15, 12) as u8;
-        let end = self.asm.new_dynamic_label();
-        if cond < 14 {
-            let cc = self.flags.condition(self.asm, cond);
-            let other = self.asm.new_dynamic_label();
-            super::emit::jcc(self.asm, cc ^ 1, other);
-            self.constants.push((other, super::flags::save(u64::from(op.bits(3, 0)) << 28), end));
-        }
-        let second = match op.bits(11, 11) {
-            0 if op.rm == ZERO => Second::Imm(0),
-            0 => Second::Rm(home(op.rm)),
-            _ => Second::Imm(op.rm.into()),
-        };
-        if subtracts(op) {
-            self.compare(CMP, size, op.rn, second);
-        } else {
-            get(self.asm, size, RAX, op.rn);
-            self.apply(ADD, size, RAX, second);
-            dynasm!(self.asm ; .arch x64 ; cmc);
-        }
-        dynasm!(self.asm ; .arch x64 ; =>end);
-        self.flags.wrote(Kind::Borrow);
-    }
-
-    /// CSEL, CSINC, CSINV, CSNEG. EFLAGS stay.
-    fn conditional_select(&mut self, s: &Step, size: u8) {
-        let op = &s.op;
-        let cond = op.bits(15, 12) as u8;
-        let (invert, increment) = (op.bits(30, 30) != 0, op.bits(10, 10) != 0);
-        if cond >= 14 {
-            let d = target(op.rd, RAX);
-            get(self.asm, size, d, op.rn);
-            if size == 4 {
-                load(self.asm, 4, d, Rm::Reg(d));
-            }
-            put(self.asm, op.rd, d);
-            return;
-        }
-        let cc = self.flags.condition(self.asm, cond);
-        if op.rn == ZERO && op.rm == ZERO && !invert && increment {
-            // CSET has the inverse condition.
-            self.asm.extend(&[0x0f, 0x90 | cc ^ 1, 0xc1]);
-            let d = target(op.rd, RCX);
-            extend(self.asm, false, 4, 1, d, Rm::Reg(RCX));
-            put(self.asm, op.rd, d);
-            return;
-        }
-        get(self.asm, size, RCX, op.rm);
-        if invert {
-            sized(self.asm, size, &[0xf6], 2, Rm::Reg(RCX));
-        }
-        if increment {
-            lea(self.asm, size, RCX, RCX, 1);
-        }
-        let r = source(self.asm, size, op.rn, RAX);
-        wide(self.asm, size, &[0x0f, 0x40 | cc], RCX, Rm::Reg(r));
-        put(self.asm, op.rd, RCX);
     }
 }

@@ -1,7 +1,9 @@
 //! The block compiler for AArch64 guests, see [`crate::engine`].
 
+mod bits;
 pub mod block;
 pub mod branch;
+mod cond;
 pub mod emit;
 mod entry;
 pub mod flags;
@@ -9,7 +11,9 @@ pub mod fp;
 pub mod int;
 pub mod lanes;
 pub mod ldst;
+mod logical;
 pub mod mem;
+mod muldiv;
 pub mod regs;
 pub mod simd;
 pub mod system;

@@ -290,7 +290,7 @@ impl Use {
             };
         }
         let system = || system::plan(ins, op, long, user).is_some();
-        if string::plan(ins, op, long).is_some() || system() || int::shifts_by_cl(ins) {
+        if string::plan(ins, op, long).is_some() || system() || super::shift::shifts_by_cl(ins) {
             return Self::Needs;
         }
         match (plan.reads, plan.kills) {

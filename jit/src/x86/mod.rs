@@ -1,6 +1,7 @@
 //! The block compiler for x86 guests, see [`crate::engine`].
 
 pub mod address;
+mod alu;
 pub mod block;
 pub mod branch;
 pub mod emit;
@@ -11,10 +12,14 @@ pub mod lazy;
 mod level;
 pub mod links;
 pub mod mem;
+mod mov;
+mod muldiv;
 pub mod regs;
 mod returns;
 mod shared;
+mod shift;
 pub mod sse;
+mod stack;
 pub mod steps;
 mod string;
 pub mod system;

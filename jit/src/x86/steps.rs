@@ -4,7 +4,7 @@ use super::address::{self, Touch};
 use super::flags::flag::ALL;
 use super::int::{self, Plan};
 use super::lazy::Use;
-use super::{branch, sse, string, system, x87};
+use super::{branch, shift, sse, string, system, x87};
 use dejavm_interp::cache::Block;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Op;
@@ -157,7 +157,7 @@ pub fn writes_segment(ins: &Instruction) -> bool {
 /// True when the handler neither looks at nor changes the status flags, nor enters anything.
 pub fn leaves_flags(ins: &Instruction, plan: Option<Plan>) -> bool {
     match plan {
-        Some(p) => p.reads == 0 && p.kills == 0 && !int::shifts(ins),
+        Some(p) => p.reads == 0 && p.kills == 0 && !shift::shifts(ins),
         None => {
             let mut simd = false;
             for f in ins.cpuid_features() {
