@@ -1,13 +1,13 @@
 //! AArch64 programs, see the [`super::harness`].
 
-use super::harness::{Random, Subject, breakpoints, memory, number, put, random_programs, settings};
+use super::harness::{Arch, Random, Subject, breakpoints, memory, number, put, random_programs, settings};
 use super::words::{Draw, program};
 use dejavm_interp::aarch64::decode;
 use dejavm_interp::aarch64::exec::A64Bus;
 use dejavm_interp::aarch64::regs::{Model, psr, sctlr};
 use dejavm_interp::aarch64::sysreg::reg;
 use dejavm_interp::aarch64::{Cpu, Interpreter};
-use dejavm_interp::engine::{At, Bus, Clock, Engine, Exit};
+use dejavm_interp::engine::{At, Bus, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
 use dejavm_jit::aarch64::{Compiled, Jit, Settings};
 
@@ -190,9 +190,7 @@ fn machine(r: &mut Random) -> (Cpu, Memory) {
 struct Programs;
 
 impl Subject for Programs {
-    type Cpu = Cpu;
-    type Interpreter = Interpreter;
-    type Jit = Jit;
+    type Arch = A64;
 
     fn setup(seed: u64) -> (Random, Cpu, Memory, Settings) {
         let mut r = Random::new(seed);
@@ -205,33 +203,27 @@ impl Subject for Programs {
         (r, cpu, mem, settings)
     }
 
-    fn interpreter() -> Interpreter {
-        Interpreter::new()
+    fn disturb(r: &mut Random, cpu: &mut Cpu) {
+        cpu.irq = r.one_in(4);
+        cpu.fiq = r.one_in(10);
     }
+}
+
+/// Both engines for AArch64.
+pub struct A64;
+
+impl Arch for A64 {
+    type Cpu = Cpu;
+    type Bus = dyn A64Bus;
+    type Interpreter = Interpreter;
+    type Jit = Jit;
 
     fn jit(settings: Settings) -> Jit {
         Jit::with(Compiled::new(settings))
     }
 
-    fn interpret(
-        engine: &mut Interpreter,
-        cpu: &mut Cpu,
-        mem: &mut Memory,
-        clock: Clock,
-        budget: u64,
-    ) -> Exit {
-        let bus: &mut dyn A64Bus = &mut Board;
-        engine.run(cpu, 0, mem, bus, clock, budget)
-    }
-
-    fn compile(engine: &mut Jit, cpu: &mut Cpu, mem: &mut Memory, clock: Clock, budget: u64) -> Exit {
-        let bus: &mut dyn A64Bus = &mut Board;
-        engine.run(cpu, 0, mem, bus, clock, budget)
-    }
-
-    fn disturb(r: &mut Random, cpu: &mut Cpu) {
-        cpu.irq = r.one_in(4);
-        cpu.fiq = r.one_in(10);
+    fn with_bus(run: &mut dyn FnMut(&mut Self::Bus) -> Exit) -> Exit {
+        run(&mut Board)
     }
 
     fn next(cpu: &Cpu, mem: &Memory) -> String {

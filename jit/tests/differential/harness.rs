@@ -1,6 +1,6 @@
 //! What the tests of all architectures share: slices, switches of the engine, comparison, reports.
 
-use dejavm_interp::engine::{Clock, Control, Exit, Stop};
+use dejavm_interp::engine::{Clock, Control, Engine, Exit, Stop};
 use dejavm_interp::mem::{Memory, Region};
 use dejavm_interp::probe::{Hit, Interest, Keep};
 use dejavm_jit::engine::Settings;
@@ -81,42 +81,56 @@ pub fn settings(r: &mut Random) -> Settings {
     }
 }
 
-/// An architecture under test.
-pub trait Subject {
+/// An architecture under test: its engines and what a report says of its CPU.
+pub trait Arch {
     /// Its CPU.
     type Cpu: Clone + Serialize;
+    /// What lies around it.
+    type Bus: ?Sized;
     /// The reference.
-    type Interpreter: Control;
+    type Interpreter: Engine<Self::Cpu, Self::Bus> + Default;
     /// What is compared with it.
-    type Jit: Control;
+    type Jit: Engine<Self::Cpu, Self::Bus>;
 
-    /// A program and how to compile it, by its seed.
-    fn setup(seed: u64) -> (Random, Self::Cpu, Memory, Settings);
-    fn interpreter() -> Self::Interpreter;
     fn jit(settings: Settings) -> Self::Jit;
-    fn interpret(
-        engine: &mut Self::Interpreter,
-        cpu: &mut Self::Cpu,
-        mem: &mut Memory,
-        clock: Clock,
-        budget: u64,
-    ) -> Exit;
-    fn compile(
-        engine: &mut Self::Jit,
-        cpu: &mut Self::Cpu,
-        mem: &mut Memory,
-        clock: Clock,
-        budget: u64,
-    ) -> Exit;
-    /// Something from outside happens to the CPU.
-    fn disturb(_r: &mut Random, _cpu: &mut Self::Cpu) {}
+    /// Lends the bus.
+    fn with_bus(run: &mut dyn FnMut(&mut Self::Bus) -> Exit) -> Exit;
     /// The instruction that comes next, for a report.
     fn next(cpu: &Self::Cpu, mem: &Memory) -> String;
     /// The CPU, for a report.
     fn show(cpu: &Self::Cpu) -> String;
     /// The linear address of the instruction that comes next.
     fn pc(cpu: &Self::Cpu) -> u64;
+
+    /// Runs either engine.
+    fn run(
+        engine: &mut impl Engine<Self::Cpu, Self::Bus>,
+        cpu: &mut Self::Cpu,
+        mem: &mut Memory,
+        clock: Clock,
+        budget: u64,
+    ) -> Exit {
+        Self::with_bus(&mut |bus| engine.run(cpu, 0, mem, bus, clock, budget))
+    }
 }
+
+/// Programs of a kind.
+pub trait Subject {
+    /// Their architecture.
+    type Arch: Arch;
+
+    /// A program and how to compile it, by its seed.
+    fn setup(seed: u64) -> (Random, CpuOf<Self>, Memory, Settings);
+    /// Something from outside happens to the CPU.
+    fn disturb(_r: &mut Random, _cpu: &mut CpuOf<Self>) {}
+    /// The CPU, for a report.
+    fn show(cpu: &CpuOf<Self>) -> String {
+        Self::Arch::show(cpu)
+    }
+}
+
+/// The CPU of a kind of programs.
+pub type CpuOf<S> = <<S as Subject>::Arch as Arch>::Cpu;
 
 /// Runs to the boundary `to`, or to where the CPU stops for good.
 fn run(
@@ -153,18 +167,18 @@ fn differences(a: &str, b: &str) -> String {
 /// does not happen in it.
 fn locate<S: Subject>(seed: u64, up_to: u64) {
     let (_, cpu, mem, _) = S::setup(seed);
-    let mut trace = vec![format!("0: {}", S::next(&cpu, &mem))];
+    let mut trace = vec![format!("0: {}", S::Arch::next(&cpu, &mem))];
     for n in 1..=up_to {
         let (_, mut cpu_a, mut mem_a, settings) = S::setup(seed);
         let (_, mut cpu_b, mut mem_b, _) = S::setup(seed);
         let (mut at_a, mut at_b) = (0, 0);
-        let mut interpreter = S::interpreter();
+        let mut interpreter = <S::Arch as Arch>::Interpreter::default();
         run(&mut at_a, n, &mut |n| n, &mut |clock, budget| {
-            S::interpret(&mut interpreter, &mut cpu_a, &mut mem_a, clock, budget)
+            S::Arch::run(&mut interpreter, &mut cpu_a, &mut mem_a, clock, budget)
         });
-        let mut jit = S::jit(Settings { threshold: 0, ..settings });
+        let mut jit = S::Arch::jit(Settings { threshold: 0, ..settings });
         run(&mut at_b, n, &mut |n| n, &mut |clock, budget| {
-            S::compile(&mut jit, &mut cpu_b, &mut mem_b, clock, budget)
+            S::Arch::run(&mut jit, &mut cpu_b, &mut mem_b, clock, budget)
         });
         if at_a != at_b || !same(&cpu_a, &cpu_b) || mem_a.bytes() != mem_b.bytes() {
             let first = trace.len().saturating_sub(14);
@@ -172,7 +186,7 @@ fn locate<S: Subject>(seed: u64, up_to: u64) {
             eprintln!("{}", differences(&S::show(&cpu_a), &S::show(&cpu_b)));
             return;
         }
-        trace.push(format!("{n}: {}", S::next(&cpu_a, &mem_a)));
+        trace.push(format!("{n}: {}", S::Arch::next(&cpu_a, &mem_a)));
     }
 }
 
@@ -182,15 +196,15 @@ fn round<S: Subject>(seed: u64) -> u64 {
     let mut other = memory(mem.bytes().len() as u64);
     put(&mut other, 0, mem.bytes());
     let (mut cpu_a, mut cpu_b) = (cpu.clone(), cpu);
-    let mut reference = S::interpreter();
-    let mut second = S::interpreter();
-    let mut jit = S::jit(settings);
+    let mut reference = <S::Arch as Arch>::Interpreter::default();
+    let mut second = <S::Arch as Arch>::Interpreter::default();
+    let mut jit = S::Arch::jit(settings);
     let (mut at_a, mut at_b) = (0, 0);
     let switches = r.one_in(4);
     for _ in 0..30 {
         let to = at_a + 1 + if r.one_in(3) { r.below(20) } else { r.below(800) };
         let stop_a = run(&mut at_a, to, &mut |n| n, &mut |clock, budget| {
-            S::interpret(&mut reference, &mut cpu_a, &mut mem, clock, budget)
+            S::Arch::run(&mut reference, &mut cpu_a, &mut mem, clock, budget)
         });
         let small = r.one_in(3);
         let mut slices = Random(r.next() | 1);
@@ -210,9 +224,9 @@ fn round<S: Subject>(seed: u64) -> u64 {
         }
         let stop_b = run(&mut at_b, to, &mut slice, &mut |clock, budget| {
             if interpreted {
-                S::interpret(&mut second, &mut cpu_b, &mut other, clock, budget)
+                S::Arch::run(&mut second, &mut cpu_b, &mut other, clock, budget)
             } else {
-                S::compile(&mut jit, &mut cpu_b, &mut other, clock, budget)
+                S::Arch::run(&mut jit, &mut cpu_b, &mut other, clock, budget)
             }
         });
         let alike = (at_a, &stop_a) == (at_b, &stop_b) && same(&cpu_a, &cpu_b);
@@ -262,13 +276,13 @@ fn stops<S: Subject>(seed: u64) -> u64 {
     let mut other = memory(mem.bytes().len() as u64);
     put(&mut other, 0, mem.bytes());
     let (mut passed, mut at) = (Vec::new(), 0);
-    let (mut walker, mut walking) = (S::interpreter(), cpu.clone());
+    let (mut walker, mut walking) = (<S::Arch as Arch>::Interpreter::default(), cpu.clone());
     let mut walked = memory(mem.bytes().len() as u64);
     put(&mut walked, 0, mem.bytes());
     while at < 1500 {
-        passed.push(S::pc(&walking));
+        passed.push(S::Arch::pc(&walking));
         let stop = run(&mut at, passed.len() as u64, &mut |n| n, &mut |clock, budget| {
-            S::interpret(&mut walker, &mut walking, &mut walked, clock, budget)
+            S::Arch::run(&mut walker, &mut walking, &mut walked, clock, budget)
         });
         if stop.is_some() {
             break;
@@ -277,24 +291,24 @@ fn stops<S: Subject>(seed: u64) -> u64 {
     let execute = (0..1 + r.below(6)).map(|_| r.of(&passed)).collect();
     let interest = Interest { execute, ..Interest::default() };
     let (mut cpu_a, mut cpu_b) = (cpu.clone(), cpu);
-    let (mut reference, mut jit) = (S::interpreter(), S::jit(settings));
+    let (mut reference, mut jit) = (<S::Arch as Arch>::Interpreter::default(), S::Arch::jit(settings));
     reference.probes().set(interest.clone(), Keep::Until(1), None);
     jit.probes().set(interest.clone(), Keep::Until(1), None);
     let (mut at_a, mut at_b, mut stops) = (0, 0, 0);
     while at_a < 20_000 && stops < 200 {
         let a = to_breakpoint(&mut at_a, 20_000, &mut |clock, budget| {
-            let exit = S::interpret(&mut reference, &mut cpu_a, &mut mem, clock, budget);
+            let exit = S::Arch::run(&mut reference, &mut cpu_a, &mut mem, clock, budget);
             (exit, reference.probes().take())
         });
         let b = to_breakpoint(&mut at_b, 20_000, &mut |clock, budget| {
-            let exit = S::compile(&mut jit, &mut cpu_b, &mut other, clock, budget);
+            let exit = S::Arch::run(&mut jit, &mut cpu_b, &mut other, clock, budget);
             (exit, jit.probes().take())
         });
         let alike = (at_a, &a) == (at_b, &b) && same(&cpu_a, &cpu_b) && mem.bytes() == other.bytes();
         assert!(
             alike,
             "seed {seed}, {settings:?}, {interest:x?}: at {at_a} {a:x?} and {at_b} {b:x?}, next {}\n{}",
-            S::next(&cpu_a, &mem),
+            S::Arch::next(&cpu_a, &mem),
             differences(&S::show(&cpu_a), &S::show(&cpu_b)),
         );
         if a.1.is_some() {

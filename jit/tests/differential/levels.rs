@@ -1,15 +1,13 @@
 //! x86 programs of two privilege levels that change from one to the other all the time: by SYSCALL, SYSRET, IRET,
 //! interrupts and faults, with flags and targets of all kinds.
 
-use super::harness::{Random, Subject, breakpoints, put, random_programs, settings};
-use super::x86::{Programs, show};
-use dejavm_interp::engine::{Clock, Exit};
+use super::harness::{Arch, Random, Subject, breakpoints, put, random_programs, settings};
+use super::x86::X86;
 use dejavm_interp::mem::Memory;
+use dejavm_interp::x86::Cpu;
 use dejavm_interp::x86::flags::bit;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{Segment, TableRegister, cr0, cr4, efer, right, seg};
-use dejavm_interp::x86::{Cpu, Interpreter};
-use dejavm_jit::Jit;
 use dejavm_jit::x86::Settings;
 
 const SIZE: u64 = 0x4_0000;
@@ -270,9 +268,7 @@ fn machine(r: &mut Random) -> (Cpu, Memory) {
 struct Levels;
 
 impl Subject for Levels {
-    type Cpu = Cpu;
-    type Interpreter = Interpreter;
-    type Jit = Jit;
+    type Arch = X86;
 
     fn setup(seed: u64) -> (Random, Cpu, Memory, Settings) {
         let mut r = Random::new(seed);
@@ -281,44 +277,14 @@ impl Subject for Levels {
         (r, cpu, mem, settings)
     }
 
-    fn interpreter() -> Interpreter {
-        Programs::interpreter()
-    }
-
-    fn jit(settings: Settings) -> Jit {
-        Programs::jit(settings)
-    }
-
-    fn interpret(
-        engine: &mut Interpreter,
-        cpu: &mut Cpu,
-        mem: &mut Memory,
-        clock: Clock,
-        budget: u64,
-    ) -> Exit {
-        Programs::interpret(engine, cpu, mem, clock, budget)
-    }
-
-    fn compile(engine: &mut Jit, cpu: &mut Cpu, mem: &mut Memory, clock: Clock, budget: u64) -> Exit {
-        Programs::compile(engine, cpu, mem, clock, budget)
-    }
-
     /// A request that goes away when it is acknowledged, so that the moment shows; an NMI.
     fn disturb(r: &mut Random, cpu: &mut Cpu) {
         cpu.intr |= r.one_in(2);
         cpu.nmi_pending |= r.one_in(16);
     }
 
-    fn next(cpu: &Cpu, mem: &Memory) -> String {
-        Programs::next(cpu, mem)
-    }
-
-    fn pc(cpu: &Cpu) -> u64 {
-        Programs::pc(cpu)
-    }
-
     fn show(cpu: &Cpu) -> String {
-        format!("{} intr {} {:x?}", show(cpu), cpu.intr, cpu.segs)
+        format!("{} intr {} {:x?}", X86::show(cpu), cpu.intr, cpu.segs)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Calls deeper than the compiler's stack of returns.
 
-use super::harness::{Random, Subject, put};
-use super::x86::{CODE, Programs, STACK, machine};
+use super::harness::{Arch, Random, put};
+use super::x86::{CODE, STACK, X86, machine};
 use dejavm_interp::engine::Clock;
 use dejavm_jit::Jit;
 use dejavm_jit::x86::{Compiled, Settings};
@@ -29,9 +29,7 @@ fn deep_recursion() {
         let mut icount = 0;
         while icount < 10 * round {
             let clock = Clock { icount, shift: 1, warp: 0 };
-            icount +=
-                Programs::compile(&mut jit, &mut cpu, &mut mem, clock, (10 * round - icount).min(7_777))
-                    .steps;
+            icount += X86::run(&mut jit, &mut cpu, &mut mem, clock, (10 * round - icount).min(7_777)).steps;
         }
         assert_eq!((cpu.rip(), cpu.regs[4], cpu.regs[6], cpu.regs[7]), (CODE, STACK, 10, 29_990));
     }

@@ -1,7 +1,7 @@
 //! x86 programs, see the [`super::harness`].
 
-use super::harness::{Random, Subject, breakpoints, number, put, random_programs, settings};
-use dejavm_interp::engine::{Clock, Control, Engine, Exit};
+use super::harness::{Arch, Random, Subject, breakpoints, number, put, random_programs, settings};
+use dejavm_interp::engine::{Clock, Control, Exit};
 use dejavm_interp::mem::Memory;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{Segment, TableRegister, cr0, cr4, efer, right, seg};
@@ -305,12 +305,10 @@ fn program(mem: &mut Memory, r: &mut Random, long: bool) {
 }
 
 /// x86, 32-bit and 64-bit.
-pub struct Programs;
+struct Programs;
 
 impl Subject for Programs {
-    type Cpu = Cpu;
-    type Interpreter = Interpreter;
-    type Jit = Jit;
+    type Arch = X86;
 
     fn setup(seed: u64) -> (Random, Cpu, Memory, Settings) {
         let mut r = Random::new(seed);
@@ -320,29 +318,23 @@ impl Subject for Programs {
         let settings = settings(&mut r);
         (r, cpu, mem, settings)
     }
+}
 
-    fn interpreter() -> Interpreter {
-        Interpreter::new()
-    }
+/// Both engines for x86.
+pub struct X86;
+
+impl Arch for X86 {
+    type Cpu = Cpu;
+    type Bus = dyn X86Bus;
+    type Interpreter = Interpreter;
+    type Jit = Jit;
 
     fn jit(settings: Settings) -> Jit {
         Jit::with(Compiled::new(settings))
     }
 
-    fn interpret(
-        engine: &mut Interpreter,
-        cpu: &mut Cpu,
-        mem: &mut Memory,
-        clock: Clock,
-        budget: u64,
-    ) -> Exit {
-        let bus: &mut dyn X86Bus = &mut NoBus;
-        engine.run(cpu, 0, mem, bus, clock, budget)
-    }
-
-    fn compile(engine: &mut Jit, cpu: &mut Cpu, mem: &mut Memory, clock: Clock, budget: u64) -> Exit {
-        let bus: &mut dyn X86Bus = &mut NoBus;
-        engine.run(cpu, 0, mem, bus, clock, budget)
+    fn with_bus(run: &mut dyn FnMut(&mut Self::Bus) -> Exit) -> Exit {
+        run(&mut NoBus)
     }
 
     fn next(cpu: &Cpu, mem: &Memory) -> String {
@@ -360,13 +352,8 @@ impl Subject for Programs {
     }
 
     fn show(cpu: &Cpu) -> String {
-        show(cpu)
+        format!("{:?}", Seen(cpu))
     }
-}
-
-/// The CPU, for a report.
-pub fn show(cpu: &Cpu) -> String {
-    format!("{:?}", Seen(cpu))
 }
 
 struct Seen<'a>(&'a Cpu);
@@ -425,8 +412,7 @@ fn code_that_is_back_is_used_again() {
     cpu.set_rip(CODE);
     let start = cpu.regs[3] as u32;
     let mut jit = Jit::with(Compiled::new(Settings::default()));
-    let exit =
-        Programs::compile(&mut jit, &mut cpu, &mut mem, Clock { icount: 0, shift: 1, warp: 0 }, 20_000);
+    let exit = X86::run(&mut jit, &mut cpu, &mut mem, Clock { icount: 0, shift: 1, warp: 0 }, 20_000);
     assert_eq!((exit.steps, cpu.rip()), (20_000, CODE + code.len() as u64 - 2));
     assert_eq!(cpu.regs[3] as u32, start.wrapping_add(20 * (100 * 3 + 7)));
     let counters = jit.counters();
