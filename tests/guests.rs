@@ -8,27 +8,23 @@ fn dejavm(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_dejavm")).args(args).output().expect("the binary starts")
 }
 
-/// Runs a test guest; what it printed on the debug console.
+/// The command that runs a test guest.
+fn guest(name: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dejavm"));
+    command.args(["run", "--kernel", &format!("guests/tests/{name}.elf")]);
+    command.args(["--cpu", "max", "--memory", "64M", "--serial", "none", "--no-reboot"]);
+    command
+}
+
+/// Runs a test guest to a step; what comes of it, with what it printed on the debug console.
+fn run_to(name: &str, engine: &str, limit: &str) -> Output {
+    let end = ["--engine", engine, "--debugcon", "stdio", "--max-icount", limit];
+    guest(name).args(end).output().expect("the binary starts")
+}
+
+/// Runs a test guest to its end; what it printed on the debug console.
 fn run(name: &str, engine: &str) -> String {
-    let kernel = format!("guests/tests/{name}.elf");
-    let out = dejavm(&[
-        "run",
-        "--engine",
-        engine,
-        "--kernel",
-        &kernel,
-        "--cpu",
-        "max",
-        "--memory",
-        "64M",
-        "--serial",
-        "none",
-        "--debugcon",
-        "stdio",
-        "--no-reboot",
-        "--max-icount",
-        "100000000",
-    ]);
+    let out = run_to(name, engine, "100000000");
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(text.ends_with("ALL PASS\n"), "{name}:\n{text}\n{}", String::from_utf8_lossy(&out.stderr));
     assert!(!text.contains("FAIL"), "{name}:\n{text}");
@@ -79,25 +75,7 @@ fn steps_on(engine: &str) {
     assert!(expected.len() > 20);
     // The step that the first mark's OUT is: the least limit at which it has been printed.
     let printed = |limit: u64| {
-        let limit = limit.to_string();
-        let out = dejavm(&[
-            "run",
-            "--engine",
-            engine,
-            "--kernel",
-            "guests/tests/icount.elf",
-            "--cpu",
-            "max",
-            "--memory",
-            "64M",
-            "--serial",
-            "none",
-            "--debugcon",
-            "stdio",
-            "--no-reboot",
-            "--max-icount",
-            &limit,
-        ]);
+        let out = run_to("icount", engine, &limit.to_string());
         String::from_utf8_lossy(&out.stdout).trim().to_owned()
     };
     let (mut low, mut high) = (0, 100_000);
@@ -160,20 +138,7 @@ fn demo() {
 /// The compiler counts what `--stats` asks for, and names its code for perf.
 #[test]
 fn compiled_code_is_counted_and_named() {
-    let kernel = "guests/tests/icount.elf";
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dejavm"))
-        .args([
-            "run",
-            "--kernel",
-            kernel,
-            "--cpu",
-            "max",
-            "--memory",
-            "64M",
-            "--serial",
-            "none",
-            "--no-reboot",
-        ])
+    let mut child = guest("icount")
         .args(["--max-icount", "100000000", "--stats", "--perf-map"])
         .stderr(std::process::Stdio::piped())
         .spawn()
