@@ -525,16 +525,30 @@ impl Memory {
         frames
     }
 
-    /// Puts back a frame's bytes as they were in a snapshot. Everything cached from the old bytes
+    /// The bytes of some frames, in order, to put back what a snapshot holds. [`Memory::put_back`] must be told of
+    /// each that changed.
+    pub fn frames_mut(&mut self, frames: &[u32]) -> Vec<&mut [u8; PAGE_SIZE as usize]> {
+        let (mut rest, mut passed) = (&mut self.bytes[..], 0);
+        let take = |&frame: &u32| {
+            let (_, from) = std::mem::take(&mut rest).split_at_mut((frame as usize - passed) << PAGE_SHIFT);
+            let (bytes, after) = from.split_first_chunk_mut()?;
+            (rest, passed) = (after, frame as usize + 1);
+            Some(bytes)
+        };
+        frames.iter().map_while(take).collect()
+    }
+
+    /// True when something cached depends on the frame's bytes: of such a one it matters to [`Memory::put_back`]
+    /// whether they changed.
+    pub fn is_cached(&self, frame: u32) -> bool {
+        self.attrs[frame as usize] & (attr::CODE | attr::TABLE) != 0
+    }
+
+    /// Tells that a frame's bytes were put back as they were in a snapshot. Everything cached from the old bytes
     /// is dropped, watches are not told. Snapshots' account must be empty, and stays so.
-    pub fn restore_frame(&mut self, frame: u32, bytes: &[u8; PAGE_SIZE as usize]) {
-        let offset = u64::from(frame) << PAGE_SHIFT;
-        let at = offset as usize;
-        if self.bytes[at..at + PAGE_SIZE as usize] == *bytes {
-            return;
-        }
+    pub fn put_back(&mut self, frame: u32) {
         let attrs = self.attrs[frame as usize];
-        let all = Hit { offset, len: PAGE_SIZE as u32 };
+        let all = Hit { offset: u64::from(frame) << PAGE_SHIFT, len: PAGE_SIZE as u32 };
         if attrs & attr::CODE != 0 {
             self.code_hits.push(all);
         }
@@ -545,7 +559,6 @@ impl Memory {
         if let Some(word) = digest.get_mut(frame as usize / 64) {
             *word |= 1 << (frame % 64);
         }
-        self.bytes[at..at + PAGE_SIZE as usize].copy_from_slice(bytes);
     }
 
     /// Reads physical memory for a device or a debugger. Bytes outside memory read as 0xff.

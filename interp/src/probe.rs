@@ -187,10 +187,12 @@ impl Probes {
         let others = Interest { execute: Vec::new(), ..interest.clone() };
         self.listening = !others.is_empty();
         self.pages = interest.execute.iter().fold(0, |bits, a| bits | page_bit(*a));
-        self.interest = interest;
+        if self.interest != interest {
+            self.interest = interest;
+            self.version += 1;
+        }
         self.keep = keep;
         self.hits.clear();
-        self.version += 1;
         self.looked = start.unwrap_or(u64::MAX);
     }
 

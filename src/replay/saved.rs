@@ -69,16 +69,26 @@ pub trait Backing: Send + Sync + std::fmt::Debug {
         let mut buffer = [0; PAGE];
         let packed = &mut buffer[..PAGE.min(place.len as usize)];
         self.read(place.offset, packed)?;
+        place.unpack(packed, into)
+    }
+}
+
+impl Place {
+    /// Unpacks the page that lies here.
+    ///
+    /// # Errors
+    /// When it is another than was saved here.
+    pub fn unpack(&self, packed: &[u8], into: &mut [u8; PAGE]) -> Result<(), ReadError> {
         let whole = if packed.len() == PAGE {
             into.copy_from_slice(packed);
             true
         } else {
             lz4_flex::block::decompress_into(packed, into).is_ok_and(|n| n == PAGE)
         };
-        if whole && xxh3_64(into) as u32 == place.check {
+        if whole && xxh3_64(into) as u32 == self.check {
             Ok(())
         } else {
-            Err(ReadError(format!("the page at byte {} has changed", place.offset)))
+            Err(ReadError(format!("the page at byte {} has changed", self.offset)))
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Machines that run windows of the timeline at the same time.
 //!
-//! Windows are taken in order by whoever is free; the calling thread works too, and alone looks at
+//! Windows are taken in order by whoever is free, or as [`Shares`] has it; the calling thread works too, and alone looks at
 //! the user's wishes. A window's result that makes the later ones needless stops those, and no
 //! others: so the first such result in order does not depend on which thread was faster.
 
 use super::condition::Condition;
 use super::pages::{Backing, Held};
 use super::player::{Player, Ran};
+use super::share::Shares;
 use super::snapshot::{Store, Window};
 use super::{Control, Error, Make, Options, SLICE, SPACING};
 use crate::machine::board::Board;
@@ -14,6 +15,7 @@ use crate::replay::log::Spacing;
 use crate::replay::replayer::Watcher;
 use crate::replay::tape::Tape;
 use dejavm_interp::probe::{Interest, Keep};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -67,13 +69,19 @@ impl Search {
     }
 }
 
+/// Who takes which windows.
+enum Deal<'a> {
+    /// The next one.
+    InOrder(AtomicUsize),
+    Shared(Mutex<Shares<'a>>),
+}
+
 /// Work on windows.
 pub(super) struct Crew<'a, B: Board> {
     shop: &'a Workshop<B>,
     store: Mutex<&'a mut Store<B>>,
     windows: &'a [Window],
-    /// The next window that nobody took.
-    next: AtomicUsize,
+    deal: Deal<'a>,
     /// Windows from this one on are needless.
     stop: AtomicUsize,
     cancelled: AtomicBool,
@@ -84,16 +92,37 @@ pub(super) struct Crew<'a, B: Board> {
     changed: Condvar,
 }
 
+/// Threads that work on windows.
+fn threads(jobs: usize, windows: &[Window]) -> usize {
+    jobs.min(windows.len()).max(1)
+}
+
 /// What a thread does between slices: the calling one looks at the user's wishes.
 pub(super) type Pause<'a> = &'a mut dyn FnMut();
 
 impl<'a, B: Board> Crew<'a, B> {
+    /// For windows that are taken in order.
     pub fn new(shop: &'a Workshop<B>, store: &'a mut Store<B>, windows: &'a [Window]) -> Self {
+        Self::dealt(shop, store, windows, Deal::InOrder(AtomicUsize::new(0)))
+    }
+
+    /// For windows, newest first, that `jobs` threads search backwards.
+    pub fn backwards(
+        shop: &'a Workshop<B>,
+        store: &'a mut Store<B>,
+        windows: &'a [Window],
+        jobs: usize,
+    ) -> Self {
+        let shares = Shares::new(windows, threads(jobs, windows));
+        Self::dealt(shop, store, windows, Deal::Shared(Mutex::new(shares)))
+    }
+
+    fn dealt(shop: &'a Workshop<B>, store: &'a mut Store<B>, windows: &'a [Window], deal: Deal<'a>) -> Self {
         Self {
             shop,
             store: Mutex::new(store),
             windows,
-            next: AtomicUsize::new(0),
+            deal,
             stop: AtomicUsize::new(windows.len()),
             cancelled: AtomicBool::new(false),
             done: AtomicU64::new(0),
@@ -102,14 +131,14 @@ impl<'a, B: Board> Crew<'a, B> {
         }
     }
 
-    /// True while a window's result may matter.
+    /// True while the result of a window, or of one after it, may matter.
     pub fn needed(&self, index: usize) -> bool {
         index < self.stop.load(Ordering::Relaxed) && !self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Windows after this one are needless.
+    /// Windows from this one on are needless.
     pub fn enough(&self, index: usize) {
-        self.stop.fetch_min(index + 1, Ordering::Relaxed);
+        self.stop.fetch_min(index, Ordering::Relaxed);
     }
 
     /// Nothing is needed any more.
@@ -127,26 +156,27 @@ impl<'a, B: Board> Crew<'a, B> {
     }
 
     /// Does `work` on all windows, with `own` on this thread and, where they are of use, with others' players on
-    /// other threads, `jobs` in all. `work` is called with a player and the window's index. `pause` is called now
-    /// and then on this thread, and passed on to its work. `own` stands anywhere afterwards.
+    /// other threads, `jobs` in all. `work` is called with a player and the indices of the windows, one or some that
+    /// touch. `pause` is called now and then on this thread, and passed on to its work. `own` stands anywhere
+    /// afterwards.
     pub fn work(
         &self,
         own: &mut Player<B>,
         others: &mut Vec<Player<B>>,
         jobs: usize,
-        work: &(dyn Fn(&mut Player<B>, usize, Pause<'_>) + Sync),
-        failed: &(dyn Fn(usize, Error) + Sync),
+        work: &(dyn Fn(&mut Player<B>, Range<usize>, Pause<'_>) + Sync),
+        failed: &(dyn Fn(Range<usize>, Error) + Sync),
         pause: Pause<'_>,
     ) {
-        let threads = jobs.min(self.windows.len()).max(1);
+        let threads = threads(jobs, self.windows);
         let mut kept = others.drain(..(threads - 1).min(others.len())).collect::<Vec<_>>();
         *lock(&self.busy) = threads - 1;
         std::thread::scope(|scope| {
             let helping: Vec<_> = (1..threads)
-                .map(|_| {
+                .map(|thread| {
                     let player = kept.pop();
                     scope.spawn(move || {
-                        let player = self.help(player, work, failed);
+                        let player = self.help(thread, player, work, failed);
                         *lock(&self.busy) -= 1;
                         self.changed.notify_all();
                         player
@@ -155,8 +185,8 @@ impl<'a, B: Board> Crew<'a, B> {
                 .collect();
             // All threads are at work anyway.
             own.read_together(false);
-            if let Some(first) = self.take() {
-                self.serve(own, first, work, pause);
+            if let Some(first) = self.take(0) {
+                self.serve(own, 0, first, work, pause);
             }
             own.read_together(true);
             let mut busy = lock(&self.busy);
@@ -176,20 +206,30 @@ impl<'a, B: Board> Crew<'a, B> {
         });
     }
 
-    /// Takes the next window, if that is needed.
-    fn take(&self) -> Option<usize> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        (index < self.windows.len() && self.needed(index)).then_some(index)
+    /// Takes the next window or windows, if they are needed.
+    fn take(&self, thread: usize) -> Option<Range<usize>> {
+        match &self.deal {
+            Deal::InOrder(next) => {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                (index < self.windows.len() && self.needed(index)).then_some(index..index + 1)
+            }
+            // One that goes forwards comes to those that are needed.
+            Deal::Shared(shares) => {
+                let mut shares = lock(shares);
+                std::iter::from_fn(|| shares.take(thread)).find(|run| self.needed(run.start))
+            }
+        }
     }
 
     /// Another thread's work; gives its player back.
     fn help(
         &self,
+        thread: usize,
         player: Option<Player<B>>,
-        work: &dyn Fn(&mut Player<B>, usize, Pause<'_>),
-        failed: &dyn Fn(usize, Error),
+        work: &dyn Fn(&mut Player<B>, Range<usize>, Pause<'_>),
+        failed: &dyn Fn(Range<usize>, Error),
     ) -> Option<Player<B>> {
-        let Some(first) = self.take() else { return player };
+        let Some(first) = self.take(thread) else { return player };
         let mut player = match player.map_or_else(|| self.shop.player(), Ok) {
             Ok(player) => player,
             Err(e) => {
@@ -198,7 +238,7 @@ impl<'a, B: Board> Crew<'a, B> {
             }
         };
         player.read_together(false);
-        self.serve(&mut player, first, work, &mut || {});
+        self.serve(&mut player, thread, first, work, &mut || {});
         Some(player)
     }
 
@@ -206,41 +246,43 @@ impl<'a, B: Board> Crew<'a, B> {
     fn serve(
         &self,
         player: &mut Player<B>,
-        first: usize,
-        work: &dyn Fn(&mut Player<B>, usize, Pause<'_>),
+        thread: usize,
+        first: Range<usize>,
+        work: &dyn Fn(&mut Player<B>, Range<usize>, Pause<'_>),
         pause: Pause<'_>,
     ) {
         let mut next = Some(first);
-        while let Some(index) = next {
-            work(player, index, pause);
-            next = self.take();
+        while let Some(run) = next {
+            work(player, run, pause);
+            next = self.take(thread);
         }
         player.machine().probe(Interest::default(), Keep::Last);
     }
 
-    /// Runs a window, planting snapshots where there are none. `slice` is called between slices and
-    /// answers false to end. False when the window was not run to its end.
+    /// Runs a window, or some that touch, newest first, planting snapshots where there are none. `slice` is called
+    /// between slices and answers false to end. False when they were not run to their end.
     pub fn run<W: Watcher>(
         &self,
         player: &mut Player<B>,
-        index: usize,
+        run: Range<usize>,
         search: Option<&Search>,
         watcher: &mut W,
         slice: &mut dyn FnMut(&mut Player<B>, &mut W) -> bool,
     ) -> Result<bool, Error> {
-        let (from, to) = self.windows[index];
-        let Some(snapshot) = lock(&self.store).before(from).cloned() else {
-            unreachable!("the power-on snapshot is never dropped")
-        };
-        player.machine().probe(Interest::default(), Keep::Last);
+        let ((_, to), (from, _)) = (self.windows[run.start], self.windows[run.end - 1]);
         // It may stand there from the window before.
-        if player.icount() != snapshot.icount() || !player.at_first_moment() {
-            player.restore(&snapshot)?;
+        if player.icount() != from || !player.at_first_moment() {
+            let Some(snapshot) = lock(&self.store).before(from).cloned() else {
+                unreachable!("the power-on snapshot is never dropped")
+            };
+            player.machine().probe(Interest::default(), Keep::Last);
+            if player.icount() != snapshot.icount() || !player.at_first_moment() {
+                player.restore(&snapshot)?;
+            }
         }
-        drop(snapshot);
         while player.icount() < from {
             let ran = self.advance(player, from, &mut ())?;
-            if ran == Ran::End || !self.needed(index) {
+            if ran == Ran::End || !self.needed(run.start) {
                 return Ok(ran == Ran::End);
             }
         }
@@ -252,7 +294,7 @@ impl<'a, B: Board> Crew<'a, B> {
             let before = player.icount();
             let ran = self.advance(player, to, watcher)?;
             self.done.fetch_add(player.icount() - before, Ordering::Relaxed);
-            if !slice(player, watcher) || !self.needed(index) {
+            if !slice(player, watcher) || !self.needed(run.start) {
                 return Ok(false);
             }
             if ran == Ran::End {

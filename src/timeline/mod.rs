@@ -12,6 +12,7 @@ pub mod pages;
 pub mod player;
 pub mod saved;
 pub mod search;
+mod share;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;

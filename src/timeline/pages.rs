@@ -14,8 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Frames in a leaf of the tree.
 const LEAF: usize = 64;
-/// Pages that are read before they are put into memory; so many are worth several threads.
-const AHEAD: usize = 256;
+/// So many pages are worth several threads.
+const MANY: usize = 256;
+/// Frames that are put back in one piece at most.
+const PIECE: usize = 32;
+/// Bytes that are read in one piece at most.
+const READ: usize = 1 << 15;
 
 /// A page's bytes, counted in the total of its [`Held`].
 #[derive(Debug)]
@@ -142,9 +146,7 @@ pub struct Pages {
     /// What memory held when it was last captured or restored.
     map: PageMap,
     held: Held,
-    /// For saved pages on their way into memory.
-    buffer: Vec<[u8; PAGE]>,
-    /// Many saved pages are read by several threads. Needless where all of them are at work anyway.
+    /// Many pages are put back by several threads. Needless where all of them are at work anyway.
     pub together: bool,
 }
 
@@ -152,7 +154,7 @@ impl Pages {
     /// The account of a machine whose memory was never captured: all that was ever written differs.
     pub fn new(mem: &Memory, held: Held) -> Self {
         let map = PageMap::new((mem.size() / PAGE_SIZE) as usize);
-        Self { map, held, buffer: Vec::new(), together: true }
+        Self { map, held, together: true }
     }
 
     /// What memory holds now, and the frames written since the last capture or restoration, in
@@ -210,51 +212,121 @@ impl Pages {
         frames.extend(self.map.differing(target));
         frames.sort_unstable();
         frames.dedup();
-        self.buffer.resize(AHEAD.min(frames.len()).max(self.buffer.len()), [0; PAGE]);
-        for some in frames.chunks(AHEAD) {
-            let saved = &mut self.buffer[..some.len()];
-            match read(some, target, backing, saved, self.together) {
-                Ok(()) => {
-                    for (&frame, saved) in some.iter().zip(saved) {
-                        let bytes = match target.get(frame) {
-                            PageRef::Zero => &[0; PAGE],
-                            PageRef::Held(page) => &*page.bytes,
-                            PageRef::Saved(_) => saved,
-                        };
-                        mem.restore_frame(frame, bytes);
-                    }
-                }
-                Err(e) => {
-                    // Some hold the one, some the other: all stay on the account.
-                    for &either in &frames {
-                        mem.barrier(u64::from(either) * PAGE_SIZE, 1);
-                    }
-                    return Err(e);
-                }
+        // Before, whether it matters that one changes; then whether it does.
+        let mut changed: Vec<bool> = frames.iter().map(|&frame| mem.is_cached(frame)).collect();
+        let mut bytes = mem.frames_mut(&frames);
+        let mut pieces = pieces(&frames, target, &mut bytes, &mut changed);
+        let put = |buffer: &mut Vec<u8>, piece: &mut Piece<'_, '_>| piece.put_back(target, backing, buffer);
+        let result = if self.together && frames.len() >= MANY {
+            pieces.par_iter_mut().try_for_each_init(Vec::new, put)
+        } else {
+            let mut buffer = Vec::new();
+            pieces.iter_mut().try_for_each(|piece| put(&mut buffer, piece))
+        };
+        if let Err(e) = result {
+            // Some hold the one, some the other: all stay on the account.
+            for &either in &frames {
+                mem.barrier(u64::from(either) * PAGE_SIZE, 1);
             }
+            return Err(e);
+        }
+        for (&frame, _) in frames.iter().zip(changed).filter(|f| f.1) {
+            mem.put_back(frame);
         }
         self.map = target.clone();
         Ok(())
     }
 }
 
-/// Reads what some frames hold, where it is saved.
-fn read(
-    frames: &[u32],
-    map: &PageMap,
-    backing: &dyn Backing,
-    into: &mut [[u8; PAGE]],
-    together: bool,
-) -> Result<(), ReadError> {
-    let read = |(&frame, into): (&u32, &mut [u8; PAGE])| match map.get(frame) {
-        PageRef::Saved(place) => backing.page(*place, into),
-        PageRef::Zero | PageRef::Held(_) => Ok(()),
-    };
-    if frames.len() < AHEAD || !together {
-        frames.iter().zip(into).try_for_each(read)
-    } else {
-        frames.par_iter().zip(into).try_for_each(read)
+/// Some frames that are put back at once.
+struct Piece<'a, 'm> {
+    frames: &'a [u32],
+    bytes: &'a mut [&'m mut [u8; PAGE]],
+    changed: &'a mut [bool],
+}
+
+/// Frames in pieces: what lies in the recording without a gap is read together.
+fn pieces<'a, 'm>(
+    mut frames: &'a [u32],
+    target: &PageMap,
+    mut bytes: &'a mut [&'m mut [u8; PAGE]],
+    mut changed: &'a mut [bool],
+) -> Vec<Piece<'a, 'm>> {
+    let mut pieces = Vec::new();
+    while !frames.is_empty() {
+        let (mut read, mut end) = (0, None);
+        let fits = |frame: &&u32| match target.get(**frame) {
+            PageRef::Saved(place) => {
+                read += place.len as usize;
+                let touches = end.is_none_or(|end| end == place.offset);
+                end = Some(place.offset + u64::from(place.len));
+                touches && read <= READ
+            }
+            PageRef::Zero | PageRef::Held(_) => true,
+        };
+        let n = frames.iter().take(PIECE).take_while(fits).count().max(1);
+        let (these, others) = frames.split_at(n);
+        let (its, rest) = std::mem::take(&mut bytes).split_at_mut(n);
+        let (flags, left) = std::mem::take(&mut changed).split_at_mut(n);
+        pieces.push(Piece { frames: these, bytes: its, changed: flags });
+        (frames, bytes, changed) = (others, rest, left);
     }
+    pieces
+}
+
+impl Piece<'_, '_> {
+    /// Makes the frames hold what `target` says.
+    fn put_back(
+        &mut self,
+        target: &PageMap,
+        backing: &dyn Backing,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), ReadError> {
+        let saved = |frame: &u32| match target.get(*frame) {
+            PageRef::Saved(place) => Some(*place),
+            PageRef::Zero | PageRef::Held(_) => None,
+        };
+        let len = self.frames.iter().filter_map(saved).map(|place| place.len as usize).sum();
+        if buffer.len() < len {
+            buffer.resize(len, 0);
+        }
+        let mut packed = &mut buffer[..len];
+        if let Some(first) = self.frames.iter().find_map(saved) {
+            backing.read(first.offset, packed)?;
+        }
+        let mut page = [0; PAGE];
+        for ((frame, bytes), changed) in self.frames.iter().zip(&mut *self.bytes).zip(&mut *self.changed) {
+            match target.get(*frame) {
+                PageRef::Zero if is_zero(bytes) => *changed = false,
+                PageRef::Zero => {
+                    bytes.fill(0);
+                    *changed = true;
+                }
+                PageRef::Held(page) => *changed = put(bytes, &page.bytes),
+                PageRef::Saved(place) => {
+                    let (its, rest) = std::mem::take(&mut packed).split_at_mut(place.len as usize);
+                    packed = rest;
+                    if *changed {
+                        place.unpack(its, &mut page)?;
+                        *changed = put(bytes, &page);
+                    } else {
+                        place.unpack(its, bytes)?;
+                        *changed = true;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a frame's bytes these. True when they changed.
+fn put(bytes: &mut [u8; PAGE], new: &[u8; PAGE]) -> bool {
+    let changed = bytes != new;
+    if changed {
+        *bytes = *new;
+    }
+    changed
 }
 
 fn is_zero(bytes: &[u8; PAGE]) -> bool {
@@ -271,7 +343,9 @@ pub fn frame_bytes(mem: &Memory, frame: u32) -> &[u8; PAGE] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dejavm_interp::mem::Region;
+    use crate::replay::saved::pack;
+    use dejavm_interp::mem::{Region, attr};
+    use xxhash_rust::xxh3::xxh3_64;
 
     #[test]
     fn captures_come_back_in_any_order() {
@@ -305,5 +379,81 @@ mod tests {
         assert!(held.bytes() < before, "pages are freed");
         drop(pages);
         assert_eq!(held.bytes(), 0);
+    }
+
+    #[test]
+    fn saved_pages_come_back_in_pieces() {
+        const FRAMES: u32 = 1024;
+        let size = u64::from(FRAMES) * PAGE_SIZE;
+        let mut random = 5u64;
+        let mut below = |n: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % n
+        };
+        // Maps, what they stand for, and a file with most of their pages, some of which lie next to each other.
+        let (mut file, held, mut maps) = (vec![7u8; 100], Held::default(), Vec::new());
+        for _ in 0..6 {
+            let (mut map, mut all) = (PageMap::new(FRAMES as usize), vec![0; size as usize]);
+            for frame in 0..FRAMES {
+                let mut bytes = [0; PAGE];
+                if below(8) > 0 {
+                    let packs = below(3) > 0;
+                    bytes.iter_mut().for_each(|b| *b = if packs { frame as u8 } else { below(256) as u8 });
+                }
+                all[frame as usize * PAGE..][..PAGE].copy_from_slice(&bytes);
+                let packed = pack(&bytes);
+                let (offset, len) = (file.len() as u64, packed.len() as u32);
+                let page = match below(10) {
+                    _ if is_zero(&bytes) => PageRef::Zero,
+                    0 => PageRef::Held(held.page(&bytes)),
+                    _ => PageRef::Saved(Place { offset, len, check: xxh3_64(&bytes) as u32 }),
+                };
+                map.set(frame, page);
+                file.extend(packed);
+                file.extend(vec![9; if below(20) == 0 { 5 } else { 0 }]);
+            }
+            maps.push((map, all));
+        }
+        let mut mem = Memory::new(size).unwrap();
+        mem.set_regions(vec![Region { start: 0, len: size, offset: 0, writable: true }]).unwrap();
+        let mut pages = Pages::new(&mem, held.clone());
+        let damaged = {
+            let place = (0..FRAMES).rev().find_map(|frame| match maps[0].0.get(frame) {
+                PageRef::Saved(place) if place.len < 100 => Some(*place),
+                _ => None,
+            });
+            let mut file = file.clone();
+            file[place.unwrap().offset as usize + 2] ^= 1;
+            file
+        };
+        for round in 0..40 {
+            pages.together = round % 2 == 0;
+            for frame in 0..FRAMES {
+                if below(2) == 0 {
+                    mem.add_attrs(u64::from(frame) * PAGE_SIZE, attr::CODE);
+                }
+            }
+            for _ in 0..below(50) {
+                mem.write(below(size), &[1]);
+            }
+            if round % 5 == 1 {
+                pages.restore(&mut mem, &maps[0].0, &damaged).unwrap_err();
+            }
+            let mut hits = Vec::new();
+            mem.take_code_hits(&mut hits);
+            hits.clear();
+            let (map, bytes) = &maps[below(6) as usize];
+            let between = mem.bytes().to_vec();
+            pages.restore(&mut mem, map, &file).unwrap();
+            assert!(mem.bytes() == bytes, "round {round}");
+            mem.take_code_hits(&mut hits);
+            let offset = |frame: u32| u64::from(frame) * PAGE_SIZE;
+            let differs = |frame: &u32| {
+                let at = offset(*frame) as usize;
+                mem.attrs(offset(*frame)) & attr::CODE != 0 && between[at..at + PAGE] != bytes[at..at + PAGE]
+            };
+            let expected: Vec<u64> = (0..FRAMES).filter(differs).map(offset).collect();
+            assert_eq!(hits.iter().map(|h| h.offset).collect::<Vec<_>>(), expected, "round {round}");
+        }
     }
 }

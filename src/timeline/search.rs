@@ -10,6 +10,7 @@ use super::{Control, Error, SLICE, SPACING, Timeline};
 use crate::machine::board::Board;
 use dejavm_interp::probe::{Hit, Interest, Keep};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Condvar, Mutex};
 
 /// Hits after which the engine is left.
@@ -20,8 +21,6 @@ const WAITING: usize = 1 << 16;
 const ALONE: u64 = 1 << 21;
 /// Steps between the snapshots that a run forwards leaves behind, but for the last one drops again.
 const ROLLING: u64 = 1 << 23;
-/// Windows that a search backwards runs through from one snapshot at most.
-const RUN: usize = 64;
 /// Steps that are collected at once when texts are looked for.
 const TEXTS: u64 = 16 * SPACING;
 
@@ -260,10 +259,10 @@ impl<B: Board> Timeline<B> {
             near <= ALONE
         });
         let (alone, others) = windows.split_at(alone.count());
-        match self.last_hit_in(condition, alone, 1, control)? {
+        match self.last_hit_in(condition, alone, None, control)? {
             Searched::Nothing => {
-                let jobs = self.shop.options.jobs;
-                self.last_hit_in(condition, &runs(others, jobs), jobs, control)
+                let jobs = Some(self.shop.options.jobs);
+                self.last_hit_in(condition, others, jobs, control)
             }
             other => Ok(other),
         }
@@ -283,53 +282,59 @@ impl<B: Board> Timeline<B> {
         windows
     }
 
-    /// The last hit in these windows, newest first.
+    /// The last hit in these windows, newest first. One after the other, unless they are so many that jobs share
+    /// them.
     fn last_hit_in(
         &mut self,
         condition: &Condition,
         windows: &[Window],
-        jobs: usize,
+        jobs: Option<usize>,
         control: &mut dyn Control,
     ) -> Result<Searched, Error> {
         if windows.is_empty() {
             return Ok(Searched::Nothing);
         }
         let search = Search::new(condition, Keep::Last);
-        let crew = Crew::new(&self.shop, &mut self.store, windows);
-        // Of the windows that were searched, whether to the end or until it was needless.
+        let crew = match jobs {
+            Some(jobs) => Crew::backwards(&self.shop, &mut self.store, windows, jobs),
+            None => Crew::new(&self.shop, &mut self.store, windows),
+        };
+        // Of the windows that were searched, by the first of those that were searched at once, and whether to the
+        // end or until it was needless.
         let results = Mutex::new(BTreeMap::new());
-        let note = |index: usize, result: Result<Option<Hit>, Error>| {
+        let note = |run: Range<usize>, result: Result<Option<Hit>, Error>| {
             if !matches!(result, Ok(None)) {
-                crew.enough(index);
+                crew.enough(run.end);
             }
-            lock(&results).insert(index, result);
+            lock(&results).insert(run.start, (run.end, result));
         };
         crew.work(
             &mut self.main,
             &mut self.workers,
-            jobs,
-            &|player, index, pause| {
+            jobs.unwrap_or(1),
+            &|player, run, pause| {
                 let mut last = None;
-                let ran = crew.run(player, index, Some(&search), &mut (), &mut |player, ()| {
+                let ran = crew.run(player, run.clone(), Some(&search), &mut (), &mut |player, ()| {
                     last = player.machine().take_hits().pop().or(last);
                     pause();
                     true
                 });
                 match ran {
-                    Ok(true) => note(index, Ok(last)),
+                    Ok(true) => note(run, Ok(last)),
                     Ok(false) => {}
-                    Err(e) => note(index, Err(e)),
+                    Err(e) => note(run, Err(e)),
                 }
             },
-            &|index, e| note(index, Err(e)),
+            &|run, e| note(run, Err(e)),
             &mut || crew.look(control),
         );
         let mut results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for index in 0..windows.len() {
-            match results.remove(&index) {
-                Some(Ok(None)) => {}
-                Some(Ok(Some(hit))) => return Ok(Searched::Found(Match::Hit(hit))),
-                Some(Err(e)) => return Err(e),
+        let mut next = 0;
+        while next < windows.len() {
+            match results.remove(&next) {
+                Some((end, Ok(None))) => next = end,
+                Some((_, Ok(Some(hit)))) => return Ok(Searched::Found(Match::Hit(hit))),
+                Some((_, Err(e))) => return Err(e),
                 None => return Ok(Searched::Cancelled),
             }
         }
@@ -402,8 +407,9 @@ impl<B: Board> Timeline<B> {
                 &mut self.main,
                 &mut self.workers,
                 self.shop.options.jobs,
-                &|player, index, pause| {
-                    let ran = crew.run(player, index, Some(&search), &mut (), &mut |player, ()| {
+                &|player, run, pause| {
+                    let index = run.start;
+                    let ran = crew.run(player, run, Some(&search), &mut (), &mut |player, ()| {
                         lanes.put(index, player.machine().take_hits());
                         pause();
                         while lanes.is_full(index) && crew.needed(index) {
@@ -417,7 +423,7 @@ impl<B: Board> Timeline<B> {
                         other => lanes.end(index, other.map(drop)),
                     }
                 },
-                &|index, e| lanes.end(index, Err(e)),
+                &|run, e| lanes.end(run.start, Err(e)),
                 &mut deliver,
             );
             if crew.needed(0) {
@@ -434,31 +440,6 @@ impl<B: Board> Timeline<B> {
         order.texts_before(u64::MAX);
         Ok(order.enough.then_some(Why::Reached))
     }
-}
-
-/// Windows, newest first, joined to longer ones, because going back to a snapshot costs more than running on. The
-/// further back the longer: a search that ends early has not run much in vain. Towards the end shorter again, so
-/// that no thread is left alone with a long one.
-fn runs(windows: &[Window], jobs: usize) -> Vec<Window> {
-    let mut joined: Vec<Window> = Vec::new();
-    let (mut in_last, mut most) = (0, 1);
-    for (i, &(from, to)) in windows.iter().enumerate() {
-        match joined.last_mut() {
-            Some(last) if last.0 == to && in_last < most => {
-                last.0 = from;
-                in_last += 1;
-            }
-            _ => {
-                // Half as long as what was searched: by that much a search that finds something may be late.
-                let behind = i / (2 * jobs);
-                let left = if jobs == 1 { RUN } else { (windows.len() - i) / (4 * jobs) };
-                most = behind.min(left).clamp(1, RUN);
-                joined.push((from, to));
-                in_last = 1;
-            }
-        }
-    }
-    joined
 }
 
 /// Brings hits and texts into order.
@@ -531,27 +512,5 @@ impl Lanes {
         }
         self.changed.notify_all();
         Some((hits, ended.unwrap_or(Ok(()))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_are_joined_where_they_touch() {
-        for jobs in 1..4 {
-            // Every seventh is left out.
-            let windows: Vec<Window> =
-                (0..200).rev().filter(|n| n % 7 != 3).map(|n| (n * 10, n * 10 + 10)).collect();
-            let joined = runs(&windows, jobs);
-            assert!(
-                joined.len() * 4 < windows.len() * 3 && joined.iter().all(|w| w.1 - w.0 <= 10 * RUN as u64)
-            );
-            assert_eq!(joined[0], windows[0]);
-            let apart = joined.iter().flat_map(|&(from, to)| (from / 10..to / 10).rev());
-            assert!(apart.map(|n| (n * 10, n * 10 + 10)).eq(windows));
-        }
-        assert!(runs(&[], 2).is_empty());
     }
 }

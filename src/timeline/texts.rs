@@ -138,7 +138,7 @@ impl<B: Board> Timeline<B> {
         let results = Mutex::new(BTreeMap::new());
         let note = |index: usize, result: Result<Vec<Sent>, Error>| {
             if result.is_err() {
-                crew.enough(index);
+                crew.enough(index + 1);
             }
             lock(&results).insert(index, result);
         };
@@ -146,9 +146,10 @@ impl<B: Board> Timeline<B> {
             &mut own,
             &mut self.workers,
             self.shop.options.jobs,
-            &|player, index, pause| {
+            &|player, run, pause| {
+                let index = run.start;
                 let mut listener = Listener::default();
-                let ran = crew.run(player, index, None, &mut listener, &mut |_, _| {
+                let ran = crew.run(player, run, None, &mut listener, &mut |_, _| {
                     pause();
                     true
                 });
@@ -158,7 +159,7 @@ impl<B: Board> Timeline<B> {
                     Err(e) => note(index, Err(e)),
                 }
             },
-            &|index, e| note(index, Err(e)),
+            &|run, e| note(run.start, Err(e)),
             &mut || crew.look(control),
         );
         self.workers.push(own);
