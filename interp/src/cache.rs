@@ -1,12 +1,12 @@
 //! The cache of decoded instructions: straight runs of them, found by where their code lies in
 //! memory and the mode that it was decoded for.
 //!
-//! Frames that code was decoded from have [`attr::CODE`]; a store into a 64-byte granule that
-//! holds decoded code drops the blocks of that frame which touch it. Ops live in an arena that
+//! Frames that code was decoded from have [`attr::CODE`](crate::mem::attr::CODE); a store into a [granule](granules)
+//! that holds decoded code drops the blocks of that frame which touch it. Ops live in an arena that
 //! only grows until everything is dropped at once, so a running block stays valid until the
 //! engine looks at the stores, at the next instruction boundary.
 
-use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE, attr};
+use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE, granules};
 
 /// Slots of the direct-mapped lookup table, a power of two.
 const SLOTS: usize = 1 << 16;
@@ -33,8 +33,6 @@ pub struct Block {
 
 #[derive(Clone, Default)]
 struct FrameCode {
-    /// 64-byte granules that hold decoded code.
-    granules: u64,
     blocks: Vec<u32>,
     /// How often the last of the blocks was dropped.
     emptied: u8,
@@ -85,19 +83,29 @@ fn slot(key: u64) -> usize {
     ((key >> 4) ^ (key >> 19) ^ key) as usize & (SLOTS - 1)
 }
 
-/// The granules that `len` bytes at `offset` of a frame touch.
-fn granules(offset: u64, len: u64) -> u64 {
-    let first = (offset & (PAGE_SIZE - 1)) >> 6;
-    let last = ((offset & (PAGE_SIZE - 1)) + len.max(1) - 1).min(PAGE_SIZE - 1) >> 6;
-    (u64::MAX << first) & (u64::MAX >> (63 - last))
-}
-
 impl<Op: Copy> Cache<Op> {
     /// The block with this key.
     #[inline(always)]
     pub fn find(&self, key: u64) -> Option<&Block> {
         let b = self.blocks.get(self.slots[slot(key)] as usize)?;
         (b.key == key).then_some(b)
+    }
+
+    /// The number of the block that [`Cache::find`] finds, [`NONE`] if it finds none.
+    pub fn number(&self, key: u64) -> u32 {
+        if self.find(key).is_some() { self.slots[slot(key)] } else { NONE }
+    }
+
+    /// Block `number` with this key, which lies in one frame, was dropped, and the code is the same again: it need not
+    /// be decoded anew. True if the frame became code by it, see [`Cache::insert`].
+    pub fn back(&mut self, mem: &mut Memory, number: u32, key: u64) -> bool {
+        let Some(block) = self.blocks.get_mut(number as usize).filter(|b| b.key == u64::MAX) else {
+            return false;
+        };
+        block.key = key;
+        let len = u64::from(block.bytes);
+        self.slots[slot(key)] = number;
+        self.add_to_frame(mem, key >> 4, len, number)
     }
 
     /// The ops of a block.
@@ -145,11 +153,8 @@ impl<Op: Copy> Cache<Op> {
             self.frames.resize(frame + 1, None);
         }
         let code = self.frames[frame].get_or_insert_default();
-        code.granules |= granules(offset, len);
         code.blocks.push(block);
-        let fresh = mem.attrs(offset) & attr::CODE == 0;
-        mem.add_attrs(offset, attr::CODE);
-        fresh
+        mem.add_code(offset, granules(offset, len))
     }
 
     /// Drops the blocks whose code `hit` overwrote.
@@ -157,7 +162,7 @@ impl<Op: Copy> Cache<Op> {
         let frame = (hit.offset >> PAGE_SHIFT) as usize;
         let Some(Some(code)) = self.frames.get_mut(frame) else { return };
         let touched = granules(hit.offset, hit.len.into());
-        if code.granules & touched == 0 && !code.blocks.is_empty() {
+        if mem.code(hit.offset) & touched == 0 && !code.blocks.is_empty() {
             return;
         }
         let base = (frame as u64) << PAGE_SHIFT;
@@ -188,12 +193,12 @@ impl<Op: Copy> Cache<Op> {
             b.key = u64::MAX;
             false
         });
-        code.granules = left;
+        mem.keep_code(base, left);
         if code.blocks.is_empty() {
             code.emptied += 1;
             if code.emptied == EMPTIED {
                 self.frames[frame] = None;
-                mem.clear_attrs(base, attr::CODE);
+                mem.forget_code(base);
             }
         }
     }
@@ -202,7 +207,7 @@ impl<Op: Copy> Cache<Op> {
     pub fn clear(&mut self, mem: &mut Memory) {
         for (frame, code) in self.frames.iter().enumerate() {
             if code.is_some() {
-                mem.clear_attrs((frame as u64) << PAGE_SHIFT, attr::CODE);
+                mem.forget_code((frame as u64) << PAGE_SHIFT);
             }
         }
         self.ops.clear();

@@ -1,7 +1,7 @@
 //! The loop around every engine: boundaries and events, the caches and their coherence, probes. How straight code
 //! is run between two looks at events is a [`Blocks`]; what an instruction means is a [`Guest`].
 
-use crate::cache::Cache;
+use crate::cache::{Block, Cache};
 use crate::engine::{At, Bus, Clock, CodeSink, Control, Exit, Stop};
 use crate::exec::{Exec, Flow};
 use crate::guest::{Boundary, Code, Guest, Ran};
@@ -97,20 +97,26 @@ impl<G: Guest, B> Driver<G, B> {
 }
 
 impl<G: Guest, B: Blocks<G>> Driver<G, B> {
-    /// Acts on stores into code and page tables.
-    fn take_hits(&mut self, mem: &mut Memory) {
+    /// Acts on stores into code.
+    fn take_code_hits(&mut self, mem: &mut Memory) {
         let mut hits = std::mem::take(&mut self.hits);
         mem.take_code_hits(&mut hits);
         for hit in hits.drain(..) {
             self.cache.code_hit(mem, hit);
         }
+        self.hits = hits;
+        self.blocks.dropped(&mut self.cache);
+    }
+
+    /// Acts on stores into page tables.
+    fn take_table_hits(&mut self, mem: &mut Memory) {
+        let mut hits = std::mem::take(&mut self.hits);
         mem.take_table_hits(&mut hits);
         if let Some((own, others)) = self.tlbs.split_first_mut() {
             table_hits(own, others, mem, &hits);
         }
         hits.clear();
         self.hits = hits;
-        self.blocks.dropped(&mut self.cache);
     }
 
     fn prepare(&mut self, index: usize, mem: &mut Memory) {
@@ -124,7 +130,8 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
             self.epoch = u64::MAX;
         }
         if mem.has_hits() {
-            self.take_hits(mem);
+            self.take_code_hits(mem);
+            self.take_table_hits(mem);
         }
         if self.epoch != mem.epoch() {
             self.epoch = mem.epoch();
@@ -190,13 +197,17 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
             };
             let pc = ex.pc;
             left = ex.left;
-            std::mem::swap(&mut tlb, &mut self.tlbs[index]);
             if mem.has_hits() {
-                self.take_hits(mem);
+                self.take_code_hits(mem);
+                // A TLB is large, and stores into code matter to none.
+                if mem.has_hits() {
+                    std::mem::swap(&mut tlb, &mut self.tlbs[index]);
+                    self.take_table_hits(mem);
+                    std::mem::swap(&mut tlb, &mut self.tlbs[index]);
+                }
                 // The last step made them.
                 self.take_touches(mem, (clock.icount + budget - left).saturating_sub(1), index, pc);
             }
-            std::mem::swap(&mut tlb, &mut self.tlbs[index]);
             if self.epoch != mem.epoch() {
                 self.epoch = mem.epoch();
                 tlb.clear();
@@ -345,7 +356,20 @@ impl<G: Guest> Interpreted<G> {
                 return G::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
             }
         };
-        let ops = cache.ops(&block);
+        Self::run_decoded::<PROBED>(cache, ex, &block)
+    }
+
+    /// Runs a block that lies at the PC.
+    ///
+    /// # Errors
+    /// What stopped an instruction.
+    #[inline(always)]
+    pub fn run_decoded<const PROBED: bool>(
+        cache: &Cache<G::Op>,
+        ex: &mut Exec<'_, G>,
+        block: &Block,
+    ) -> Ran<G> {
+        let ops = cache.ops(block);
         let n = ops.len().min(ex.left as usize);
         let breaks = PROBED && ex.probes.breaks_in(G::linear_pc(ex.cpu), block.bytes.into());
         for op in &ops[..n] {

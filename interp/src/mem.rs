@@ -15,6 +15,16 @@ pub type PhysAddr = u64;
 pub const PAGE_SIZE: u64 = 4096;
 /// Binary logarithm of [`PAGE_SIZE`].
 pub const PAGE_SHIFT: u32 = 12;
+/// Bytes in a granule: code and data often share a frame, more rarely so few bytes.
+const GRANULE: u64 = PAGE_SIZE / u64::BITS as u64;
+
+/// The granules of a frame that `len` bytes at `offset` touch, of those in that frame: a bit for each.
+#[inline]
+pub fn granules(offset: u64, len: u64) -> u64 {
+    let first = offset % PAGE_SIZE / GRANULE;
+    let last = (offset % PAGE_SIZE + len.max(1) - 1).min(PAGE_SIZE - 1) / GRANULE;
+    (u64::MAX << first) & (u64::MAX >> (63 - last))
+}
 
 /// Attributes of a frame, a set of bits.
 pub mod attr {
@@ -151,6 +161,8 @@ pub struct Memory {
     watched: Vec<Watched>,
     /// Accesses to watched memory, for the engines to report.
     touches: Vec<Touch>,
+    /// By frame with [`attr::CODE`]: its [`granules`] with code.
+    code: Vec<u64>,
     /// Counts changes that engines' cached places must not outlive.
     epoch: u64,
     /// Counts changes that engines' cached write permissions must not outlive.
@@ -184,6 +196,7 @@ impl Memory {
             watches: Vec::new(),
             watched: Vec::new(),
             touches: Vec::new(),
+            code: Vec::new(),
             epoch: 0,
             write_epoch: 0,
         })
@@ -269,16 +282,37 @@ impl Memory {
         self.attrs[(offset >> PAGE_SHIFT) as usize]
     }
 
-    /// Sets attributes of the frame at `offset`. The caller drops cached write permissions.
-    #[inline]
-    pub fn add_attrs(&mut self, offset: u64, attrs: u8) {
-        self.attrs[(offset >> PAGE_SHIFT) as usize] |= attrs;
+    /// Notes that code was read from `granules` of the frame at `offset`. True when that makes it code: the caller
+    /// drops cached write permissions.
+    pub fn add_code(&mut self, offset: u64, granules: u64) -> bool {
+        let frame = (offset >> PAGE_SHIFT) as usize;
+        if frame >= self.code.len() {
+            self.code.resize(frame + 1, 0);
+        }
+        self.code[frame] |= granules;
+        let fresh = self.attrs[frame] & attr::CODE == 0;
+        self.attrs[frame] |= attr::CODE;
+        fresh
     }
 
-    /// Clears attributes of the frame at `offset`.
+    /// Notes that only these granules of a frame with code still hold some. Where none do, every store is told: the
+    /// engine decides when it is no code any more.
+    pub fn keep_code(&mut self, offset: u64, granules: u64) {
+        if let Some(code) = self.code.get_mut((offset >> PAGE_SHIFT) as usize) {
+            *code = granules;
+        }
+    }
+
+    /// The frame at `offset` is no code any more.
+    pub fn forget_code(&mut self, offset: u64) {
+        self.keep_code(offset, 0);
+        self.attrs[(offset >> PAGE_SHIFT) as usize] &= !attr::CODE;
+    }
+
+    /// The granules with code of the frame at `offset`.
     #[inline]
-    pub fn clear_attrs(&mut self, offset: u64, attrs: u8) {
-        self.attrs[(offset >> PAGE_SHIFT) as usize] &= !attrs;
+    pub fn code(&self, offset: u64) -> u64 {
+        self.code.get((offset >> PAGE_SHIFT) as usize).copied().unwrap_or(0)
     }
 
     /// Tells that `len` bytes at `offset`, inside one frame, are being stored to. Must be called
@@ -327,10 +361,22 @@ impl Memory {
     /// an engine: to code, to a table entry in use, to what is watched.
     pub fn unheard(&self, offset: u64, len: u64) -> u64 {
         let attrs = self.attrs(offset);
-        if attrs & (attr::CODE | attr::WATCH) != 0 {
+        if attrs & attr::WATCH != 0 {
             return 0;
         }
-        if attrs & attr::TABLE == 0 || !self.uses_table(offset, len as u32) {
+        let mut len = len;
+        if attrs & attr::CODE != 0 {
+            let code = self.code(offset);
+            if code == 0 {
+                return 0;
+            }
+            let at = offset % PAGE_SIZE;
+            let next = code & (u64::MAX << (at / GRANULE));
+            if next != 0 {
+                len = len.min((u64::from(next.trailing_zeros()) * GRANULE).saturating_sub(at));
+            }
+        }
+        if len == 0 || attrs & attr::TABLE == 0 || !self.uses_table(offset, len as u32) {
             return len;
         }
         (0..len).step_by(4).find(|at| self.uses_table(offset + at, 4)).unwrap_or(len)
@@ -368,7 +414,10 @@ impl Memory {
             self.dirty.push(frame as u32);
         }
         if attrs & attr::CODE != 0 {
-            self.code_hits.push(Hit { offset, len });
+            let code = self.code(offset);
+            if code == 0 || code & granules(offset, len.into()) != 0 {
+                self.code_hits.push(Hit { offset, len });
+            }
         }
         if attrs & attr::WATCH != 0 {
             self.touch(offset, len, true);
@@ -480,6 +529,12 @@ impl Memory {
     #[inline]
     pub fn has_hits(&self) -> bool {
         !self.code_hits.is_empty() || !self.table_hits.is_empty() || !self.touches.is_empty()
+    }
+
+    /// True when stores into code wait.
+    #[inline]
+    pub fn has_code_hits(&self) -> bool {
+        !self.code_hits.is_empty()
     }
 
     /// True when stores into page tables wait, and nothing else.
@@ -641,6 +696,38 @@ mod tests {
         assert_eq!(mem.attrs(0x1000) & attr::WATCH, 0, "the old place is free");
         mem.set_watches(&[]);
         assert_eq!(mem.attrs(0x3000) & attr::WATCH, 0);
+    }
+
+    #[test]
+    fn stores_beside_code_are_not_told() {
+        let mut mem = Memory::new(0x4000).unwrap();
+        mem.set_regions(vec![Region { start: 0, len: 0x4000, offset: 0, writable: true }]).unwrap();
+        let hits = |mem: &mut Memory| {
+            let mut hits = Vec::new();
+            mem.take_code_hits(&mut hits);
+            hits.len()
+        };
+        assert!(mem.add_code(0x1000, granules(0x1100, 0x50)), "it becomes code");
+        assert!(!mem.add_code(0x1000, granules(0x1f80, 0x40)), "it is code");
+        assert_eq!(mem.code(0x1234), 3 << 4 | 1 << 62);
+        for (at, len, told) in
+            [(0x10ff, 1, 0), (0x10ff, 2, 1), (0x117f, 1, 1), (0x1180, 0xe00, 0), (0x1000, 0x1000, 1)]
+        {
+            mem.write(at, &vec![1; len]);
+            assert_eq!(hits(&mut mem), told, "{len} at {at:#x}");
+        }
+        assert_eq!(mem.unheard(0x10f0, 0x100), 0x10);
+        assert_eq!(mem.unheard(0x1104, 8), 0);
+        assert_eq!(mem.unheard(0x1180, 0xe80), 0xe00);
+        assert_eq!(mem.unheard(0x1fc0, 0x40), 0x40);
+        // The engine decides about a frame without any.
+        mem.keep_code(0x1000, 0);
+        mem.write(0x1000, &[1]);
+        assert_eq!((hits(&mut mem), mem.unheard(0x1000, 8)), (1, 0));
+        mem.forget_code(0x1000);
+        mem.write(0x1000, &[1]);
+        assert_eq!((hits(&mut mem), mem.unheard(0x1000, 8)), (0, 8));
+        assert!(mem.add_code(0x1000, 1), "it becomes code again");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use crate::code::CodeMemory;
 use crate::hot::Hot;
 use crate::links::Targets;
+use crate::places::{Place, Places};
 use dejavm_interp::cache::{self, Cache, block_key};
 use dejavm_interp::driver::{Blocks, Interpreted};
 use dejavm_interp::engine::{CodeSink, HostCode};
@@ -14,7 +15,6 @@ use dejavm_interp::exec::{Exec, Flow};
 use dejavm_interp::guest::{self, Guest};
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, Tlb};
-use std::collections::BTreeMap;
 
 /// A guest's instructions, decoded.
 pub type OpOf<T> = <<T as Translator>::Guest as Guest>::Op;
@@ -26,7 +26,15 @@ pub type TrapOf<T> = <<T as Translator>::Guest as Guest>::Trap;
 pub type RanOf<T> = guest::Ran<<T as Translator>::Guest>;
 
 /// So few steps are not worth entering compiled code.
-const FEW: u64 = 2;
+const FEW: u64 = 4;
+/// So many steps are.
+const MANY: u64 = 16;
+/// Nor so few before a store into code.
+const FEW_TO_STORE: u64 = 8;
+/// After so many looks that found nothing compiled, code is new, or rewritten all the time: looks are rarer then.
+const COLD: u8 = 32;
+/// Blocks that are just interpreted between two of those.
+const UNSEEN: u8 = 8;
 
 /// Why compiled code was left: the low byte of what it returns.
 pub mod exit {
@@ -228,10 +236,9 @@ pub struct Stats {
 
 /// A compiled block.
 struct Block {
-    key: u64,
-    rip: u64,
-    mode: usize,
     code: u64,
+    /// The number of its decoded form in the interpreter's cache when it was compiled.
+    decoded: u32,
     /// Bytes of guest code.
     bytes: u64,
     /// Those bytes, unless they lie in two pages.
@@ -268,6 +275,16 @@ fn direct(memory: &mut CodeMemory, jump: usize, to: usize) {
     memory.patch(jump, &((to as i64 - (jump as i64 + 4)) as i32).to_le_bytes());
 }
 
+/// What runs next.
+enum Next<T: Translator> {
+    /// Compiled code for a mode, and where the block lies.
+    Compiled(T::Mode, u64, u64),
+    /// A decoded block.
+    Decoded(cache::Block),
+    /// Nobody knows yet.
+    Unknown,
+}
+
 /// Compiled blocks and how to run them.
 pub struct Compiled<T: Translator> {
     settings: Settings,
@@ -278,11 +295,8 @@ pub struct Compiled<T: Translator> {
     blocks: Vec<Block>,
     jumps: Vec<Jump>,
     infos: Vec<T::Info>,
-    /// By key, PC and mode.
-    by_place: BTreeMap<(u64, u64, usize), u32>,
-    /// Blocks whose code was written to, the last of each place. What they lead to is kept right, so that they can be
-    /// used again when the same bytes are back: a program is loaded anew, or a snapshot restored.
-    replaced: BTreeMap<(u64, u64, usize), u32>,
+    /// Where they lie. What replaced blocks lead to is kept right, so that they can be used again.
+    places: Places,
     /// By mode.
     targets: Vec<Targets>,
     hot: Hot,
@@ -292,6 +306,10 @@ pub struct Compiled<T: Translator> {
     ctx: Box<T::Context>,
     /// A jump that was just left for its target, to be linked.
     link: Option<u32>,
+    /// Looks that found nothing compiled, since one did.
+    cold: u8,
+    /// Blocks to interpret before the next look.
+    unseen: u8,
     /// Blocks count their runs.
     counting: bool,
     /// Who wants to know of compiled code.
@@ -323,14 +341,15 @@ impl<T: Translator> Compiled<T> {
             blocks: Vec::new(),
             jumps: Vec::new(),
             infos: Vec::new(),
-            by_place: BTreeMap::new(),
-            replaced: BTreeMap::new(),
+            places: Places::default(),
             targets: (0..T::MODES).map(|_| Targets::new(T::ALIGN)).collect(),
             hot: Hot::new(T::ALIGN),
             generation: 0,
             probes: 0,
             ctx: Box::default(),
             link: None,
+            cold: 0,
+            unseen: 0,
             counting: false,
             sink: None,
             stats: Stats::default(),
@@ -342,8 +361,7 @@ impl<T: Translator> Compiled<T> {
         self.blocks.clear();
         self.jumps.clear();
         self.infos.clear();
-        self.by_place.clear();
-        self.replaced.clear();
+        self.places.clear();
         self.hot.forget();
         self.targets.iter_mut().for_each(Targets::clear);
         self.link = None;
@@ -370,27 +388,23 @@ impl<T: Translator> Compiled<T> {
 
     /// Forgets the blocks whose decoded form was dropped.
     fn drop_key(&mut self, key: u64) {
-        if !self.hot.compiled_at(key >> 4) {
-            return;
-        }
-        let found: Vec<u32> =
-            self.by_place.range((key, 0, 0)..=(key, u64::MAX, usize::MAX)).map(|(_, b)| *b).collect();
-        for number in found {
-            let block = &self.blocks[number as usize];
-            let place = (block.key, block.rip, block.mode);
-            let kept = !block.guest.is_empty();
-            self.hot.written(block.rip, key >> 4, kept);
-            self.drop_block(number);
-            if kept {
-                self.replaced.insert(place, number);
-            }
+        while let Some(number) = self.places.live_with(key) {
+            let kept = !self.blocks[number as usize].guest.is_empty();
+            self.hot.written(self.places.place(number).rip, key >> 4, kept);
+            self.drop_block(number, kept);
         }
     }
 
-    fn drop_block(&mut self, number: u32) {
+    /// `kept`: it can be used again.
+    fn drop_block(&mut self, number: u32, kept: bool) {
+        let Place { rip, mode, .. } = self.places.place(number);
+        if kept {
+            self.places.replace(number);
+        } else {
+            self.places.remove(number);
+        }
+        self.targets[mode].remove(rip);
         let block = &mut self.blocks[number as usize];
-        self.by_place.remove(&(block.key, block.rip, block.mode));
-        self.targets[block.mode].remove(block.rip);
         self.stats.dropped += 1;
         let Some(memory) = &mut self.memory else { return };
         for jump in block.incoming.drain(..) {
@@ -409,23 +423,20 @@ impl<T: Translator> Compiled<T> {
             return;
         }
         self.probes = ex.probes.version();
-        let hit = |n: &&u32| {
-            let b = &self.blocks[**n as usize];
-            ex.probes.breaks_in(b.rip, b.bytes)
-        };
-        let found: Vec<u32> = self.by_place.values().filter(hit).copied().collect();
+        let hit = |n: &u32| ex.probes.breaks_in(self.places.place(*n).rip, self.blocks[*n as usize].bytes);
+        let found: Vec<u32> = self.places.all_live().filter(hit).collect();
         for number in found {
-            self.drop_block(number);
+            self.drop_block(number, false);
         }
     }
 
     /// Makes jump `number` lead to block `to`, whose page lies at `page`.
     fn connect(&mut self, number: u32, to: u32, page: u64) {
         let (Some(j), Some(memory)) = (self.jumps.get(number as usize), &mut self.memory) else { return };
-        let block = &mut self.blocks[to as usize];
-        if j.rip != block.rip {
+        if j.rip != self.places.place(to).rip {
             return;
         }
+        let block = &mut self.blocks[to as usize];
         let code = block.code as usize;
         match j.lazy {
             Some(l) if block.accepts.is_some_and(|hidden| hidden & l.registers == 0) => {
@@ -448,21 +459,21 @@ impl<T: Translator> Compiled<T> {
     fn left_at_once(&mut self, pc: u64, offset: u64, mode: T::Mode) {
         if self.hot.vain(pc, offset)
             && let key = block_key(offset, T::decoded_as(mode))
-            && let Some(&number) = self.by_place.get(&(key, pc, T::index(mode)))
+            && let Some(number) = self.places.live(Place { key, rip: pc, mode: T::index(mode) })
         {
             self.stats.vain += 1;
-            self.drop_block(number);
+            self.drop_block(number, false);
         }
     }
 
-    /// The code for the block at RIP and where the block lies, if it is compiled or may be now.
+    /// What runs next, at RIP.
     fn find(
         &mut self,
         cache: &mut Cache<OpOf<T>>,
         tlbs: &mut [Tlb],
         ex: &mut Exec<'_, T::Guest>,
         mode: T::Mode,
-    ) -> Result<Option<(u64, u64)>, TrapOf<T>> {
+    ) -> Result<Next<T>, TrapOf<T>> {
         let rip = T::pc(ex.cpu);
         let link = self.link.take();
         let flushes = self.stats.flushes;
@@ -472,7 +483,7 @@ impl<T: Translator> Compiled<T> {
             self.dropped(cache);
             e = ex.tlb.entry(rip, Access::Fetch);
             if rip.wrapping_sub(e.tag) >= PAGE_SIZE {
-                return Ok(None);
+                return Ok(Next::Unknown);
             }
         }
         let found = self.targets[T::index(mode)].find(rip, e.offset);
@@ -480,46 +491,53 @@ impl<T: Translator> Compiled<T> {
         if let Some(code) = found
             && link.is_none()
         {
-            return Ok(Some((code, offset)));
+            return Ok(Next::Compiled(mode, code, offset));
         }
+        let page = e.offset;
         let key = block_key(offset, T::decoded_as(mode));
+        let place = Place { key, rip, mode: T::index(mode) };
         let known = found.is_some() || self.hot.compiled(rip, offset);
-        let number = match known.then(|| self.by_place.get(&(key, rip, T::index(mode)))).flatten() {
-            Some(n) => *n,
+        let number = match known.then(|| self.places.live(place)).flatten() {
+            Some(n) => Some(n),
             None => {
-                let hot = self.hot.count(rip, offset, self.settings.threshold);
-                if !hot && !self.hot.may_be_back(rip, offset) {
-                    return Ok(None);
-                }
-                match self.compile(cache, tlbs, ex, key, mode, hot)? {
-                    Some(n) => n,
-                    None => return Ok(None),
+                let back = known && self.hot.may_be_back(rip, offset);
+                match back.then(|| self.again(cache, tlbs, ex, place)).flatten() {
+                    None if self.hot.count(rip, offset, self.settings.threshold) => {
+                        self.compile(cache, tlbs, ex, place, mode)?
+                    }
+                    again => again,
                 }
             }
         };
+        let Some(number) = number else {
+            let decoded = cache.find(key).filter(|b| b.second == u64::MAX);
+            return Ok(decoded.map_or(Next::Unknown, |b| Next::Decoded(*b)));
+        };
         let code = self.blocks[number as usize].code;
-        self.targets[T::index(mode)].add(rip, e.offset, code);
+        self.targets[T::index(mode)].add(rip, page, code);
         if let Some(jump) = link
             && self.stats.flushes == flushes
         {
-            self.connect(jump, number, e.offset);
+            self.connect(jump, number, page);
         }
-        Ok(Some((code, offset)))
+        Ok(Next::Compiled(mode, code, offset))
     }
 
-    /// The block at RIP, compiled now if it is hot, or before if its code was the same then.
+    /// The block at RIP, compiled now, or before if its code was the same then.
     fn compile(
         &mut self,
         cache: &mut Cache<OpOf<T>>,
         tlbs: &mut [Tlb],
         ex: &mut Exec<'_, T::Guest>,
-        key: u64,
+        place: Place,
         mode: T::Mode,
-        hot: bool,
     ) -> Result<Option<u32>, TrapOf<T>> {
+        if let Some(number) = self.again(cache, tlbs, ex, place) {
+            return Ok(Some(number));
+        }
         let guest::Code::Block(decoded) = T::Guest::code(cache, tlbs, ex)? else { return Ok(None) };
         self.dropped(cache);
-        let rip = T::pc(ex.cpu);
+        let Place { key, rip, .. } = place;
         let breaks = ex.probes.breaks_in(rip, decoded.bytes.into());
         if decoded.key != key || breaks {
             return Ok(None);
@@ -536,11 +554,6 @@ impl<T: Translator> Compiled<T> {
             };
             crossing = [bytes, rest].concat();
             bytes = &crossing;
-        } else if let Some(number) = self.again((key, rip, T::index(mode)), bytes) {
-            return Ok(Some(number));
-        }
-        if !hot {
-            return Ok(None);
         }
         let src = Source::<T> {
             cpu: ex.cpu,
@@ -568,11 +581,15 @@ impl<T: Translator> Compiled<T> {
             if memory.add(&code.bytes).is_some() {
                 self.stats.instructions += src.ops.len().min(self.settings.most) as u64;
                 let guest = if second.is_some() { Box::default() } else { bytes.into() };
-                let bytes = decoded.bytes.into();
-                let (mode, incoming) = (T::index(mode), Vec::new());
-                let (code_at, accepts) = (base as u64, code.accepts);
-                let block = Block { key, rip, mode, code: code_at, bytes, guest, accepts, incoming };
-                self.add(code, base, block);
+                let block = Block {
+                    code: base as u64,
+                    decoded: cache.number(key),
+                    bytes: decoded.bytes.into(),
+                    guest,
+                    accepts: code.accepts,
+                    incoming: Vec::new(),
+                };
+                self.add(code, base, place, block);
                 return Ok(Some(number));
             }
             // Full: everything starts anew.
@@ -581,27 +598,43 @@ impl<T: Translator> Compiled<T> {
         Ok(None)
     }
 
-    /// The block that was at this place when these bytes were there last.
-    fn again(&mut self, place: (u64, u64, usize), bytes: &[u8]) -> Option<u32> {
-        let number = *self.replaced.get(&place)?;
-        if *self.blocks[number as usize].guest != *bytes {
+    /// The block that was at this place when its bytes were there last, if they are now.
+    fn again(
+        &mut self,
+        cache: &mut Cache<OpOf<T>>,
+        tlbs: &mut [Tlb],
+        ex: &mut Exec<'_, T::Guest>,
+        place: Place,
+    ) -> Option<u32> {
+        let number = self.places.replaced(place)?;
+        let block = &self.blocks[number as usize];
+        let offset = place.key >> 4;
+        let bytes = ex.mem.bytes().get(offset as usize..)?.get(..block.guest.len())?;
+        if *block.guest != *bytes || ex.probes.breaks_in(place.rip, block.bytes) {
             return None;
         }
-        self.replaced.remove(&place);
-        self.by_place.insert(place, number);
-        self.hot.back(place.1, place.0 >> 4);
+        if cache.find(place.key).is_none() && cache.back(ex.mem, block.decoded, place.key) {
+            // The permissions to write there end.
+            ex.tlb.protect(offset);
+            tlbs.iter_mut().for_each(|tlb| tlb.protect(offset));
+        }
+        if cache.find(place.key).is_none() {
+            return None;
+        }
+        self.places.back(number);
+        self.hot.back(place.rip, offset);
         self.stats.back += 1;
         Some(number)
     }
 
-    fn add(&mut self, code: Code<T::Info>, base: usize, block: Block) {
+    fn add(&mut self, code: Code<T::Info>, base: usize, place: Place, block: Block) {
         self.stats.blocks += 1;
         self.stats.bytes += code.bytes.len() as u64;
         if let Some(sink) = &mut self.sink {
-            sink(HostCode { at: base, len: code.bytes.len(), pc: Some(block.rip) });
+            sink(HostCode { at: base, len: code.bytes.len(), pc: Some(place.rip) });
         }
-        self.by_place.insert((block.key, block.rip, block.mode), self.blocks.len() as u32);
-        self.hot.add(block.rip, block.key >> 4);
+        self.places.add(place);
+        self.hot.add(place.rip, place.key >> 4);
         self.blocks.push(block);
         self.jumps.extend(code.sites.into_iter().map(|s| Jump {
             jump: base + s.jump,
@@ -625,15 +658,19 @@ impl<T: Translator> Compiled<T> {
         let (before, pc) = (ex.left, T::pc(ex.cpu));
         let at = (mode, code);
         let reason = T::enter(&self.shared, &mut self.ctx, ex, tlbs, &self.infos, &mut self.targets, at);
-        self.stats.steps += before - ex.left;
         let number = (reason >> 8) as usize;
         self.stats.exits[(reason & 3) as usize] += 1;
-        if reason & 0xff != exit::BUDGET && before - ex.left <= FEW {
+        let few = if ex.mem.has_code_hits() { FEW_TO_STORE } else { FEW };
+        let steps = before - ex.left;
+        self.stats.steps += steps;
+        if reason & 0xff != exit::BUDGET && steps <= few {
             self.left_at_once(pc, offset, mode);
+        } else if steps >= MANY {
+            self.hot.worth(pc, offset);
         }
         match reason & 0xff {
             exit::BUDGET => {
-                T::set_pc(ex.cpu, self.blocks[number].rip);
+                T::set_pc(ex.cpu, self.places.place(number as u32).rip);
                 if ex.left == 0 {
                     return Ok(Flow::Next);
                 }
@@ -665,21 +702,42 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
         self.heed_probes(ex);
         self.link = None;
         loop {
+            if self.unseen > 0 && !PROBED {
+                self.unseen -= 1;
+                self.stats.interpreted += 1;
+                let flow = Interpreted::<T::Guest>::run_block::<PROBED>(cache, tlbs, ex)?;
+                if !flow.goes_on() || ex.attention || ex.left == 0 {
+                    return Ok(flow);
+                }
+                continue;
+            }
+            self.dropped(cache);
             // Before the code is looked for: its fetch may be a fault.
             if PROBED && Interpreted::<T::Guest>::at_breakpoint(ex) {
                 return Ok(Flow::Next);
             }
-            let mut code = None;
-            if let Some(mode) = T::mode(ex.cpu) {
-                code = self.find(cache, tlbs, ex, mode).map_err(|t| (t, None))?.map(|c| (mode, c));
-            }
-            let flow = match code {
-                Some((mode, code)) => self.execute::<PROBED>(cache, tlbs, ex, mode, code)?,
-                None => {
+            let next = match T::mode(ex.cpu) {
+                Some(mode) => self.find(cache, tlbs, ex, mode).map_err(|t| (t, None))?,
+                None => Next::Unknown,
+            };
+            let flow = match next {
+                Next::Compiled(mode, code, offset) => {
+                    self.cold = 0;
+                    self.execute::<PROBED>(cache, tlbs, ex, mode, (code, offset))?
+                }
+                other => {
                     self.stats.interpreted += 1;
-                    let flow = Interpreted::<T::Guest>::run_block::<PROBED>(cache, tlbs, ex)?;
-                    self.dropped(cache);
-                    flow
+                    if self.cold < COLD {
+                        self.cold += 1;
+                    } else if self.settings.threshold > 1 {
+                        self.unseen = UNSEEN;
+                    }
+                    match other {
+                        Next::Decoded(block) if !PROBED => {
+                            Interpreted::<T::Guest>::run_decoded::<PROBED>(cache, ex, &block)?
+                        }
+                        _ => Interpreted::<T::Guest>::run_block::<PROBED>(cache, tlbs, ex)?,
+                    }
                 }
             };
             let goes_on = flow.goes_on();
@@ -725,14 +783,15 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
         self.sink = Some(sink);
     }
 
+    #[inline]
     fn dropped(&mut self, cache: &mut Cache<OpOf<T>>) {
         if self.generation != cache.generation {
             self.generation = cache.generation;
             self.forget();
-            return;
-        }
-        for key in cache.dropped.drain(..) {
-            self.drop_key(key);
+        } else if !cache.dropped.is_empty() {
+            for key in cache.dropped.drain(..) {
+                self.drop_key(key);
+            }
         }
     }
 }

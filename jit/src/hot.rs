@@ -33,8 +33,6 @@ struct Slot {
 /// Counters of blocks that are not compiled.
 pub struct Hot {
     slots: Box<[Slot]>,
-    /// A bit for each place of code, by [`Hot::bit`]: blocks there may be compiled.
-    places: Box<[u64]>,
     counted: u32,
     /// Binary logarithm of what guest addresses of code are multiples of.
     align: u32,
@@ -44,17 +42,11 @@ impl Hot {
     /// Nothing was run yet.
     pub fn new(align: u32) -> Self {
         let slots = vec![Slot::default(); SLOTS].into_boxed_slice();
-        Self { slots, places: vec![0; SLOTS / 64].into_boxed_slice(), counted: 0, align }
+        Self { slots, counted: 0, align }
     }
 
     fn slot(&mut self, rip: u64, offset: u64) -> &mut Slot {
         &mut self.slots[(rip >> self.align ^ rip >> 16 ^ offset >> 12) as usize & (SLOTS - 1)]
-    }
-
-    /// Word and bit of the place at `offset` in the host.
-    fn bit(offset: u64) -> (usize, u64) {
-        let place = (offset ^ offset >> 16) as usize & (SLOTS - 1);
-        (place / 64, 1 << (place % 64))
     }
 
     /// Counts a run of the block at `rip`, whose code lies at `offset` in the host. True when it is
@@ -81,23 +73,14 @@ impl Hot {
         self.slot(rip, offset).compiled
     }
 
-    /// False when no block at `offset` in the host is compiled for sure.
-    pub fn compiled_at(&self, offset: u64) -> bool {
-        let (word, bit) = Self::bit(offset);
-        self.places[word] & bit != 0
-    }
-
     /// The block was compiled.
     pub fn add(&mut self, rip: u64, offset: u64) {
         self.slot(rip, offset).compiled = true;
-        let (word, bit) = Self::bit(offset);
-        self.places[word] |= bit;
     }
 
     /// All compiled code was forgotten.
     pub fn forget(&mut self) {
         self.slots.iter_mut().for_each(|slot| (slot.compiled, slot.replaced) = (false, 0));
-        self.places.fill(0);
     }
 
     /// Compiled code was entered here, and left after an instruction or two: entering costs more than it gives. True
@@ -112,6 +95,11 @@ impl Hot {
         slot.vain = 0;
         self.written(rip, offset, false);
         true
+    }
+
+    /// Compiled code was entered here, and ran for a while.
+    pub fn worth(&mut self, rip: u64, offset: u64) {
+        self.slot(rip, offset).vain = 0;
     }
 
     /// True a few times after a compiled block was written to that is kept: its code may be back.
@@ -169,16 +157,21 @@ mod tests {
         assert!(hot.vain(0x1234, 0x5000));
         assert_eq!(runs_needed(&mut hot, 0x1234), 32);
         assert!(!hot.vain(0x1234, 0x5000));
+        hot.worth(0x1234, 0x5000);
+        for _ in 1..VAIN {
+            assert!(!hot.vain(0x1234, 0x5000));
+        }
+        assert!(hot.vain(0x1234, 0x5000));
     }
 
     #[test]
     fn compiled_blocks_are_found() {
         let mut hot = Hot::new(0);
         hot.add(0xffff_8000_1234, 0x12_3234);
-        assert!(hot.compiled(0xffff_8000_1234, 0x12_3234) && hot.compiled_at(0x12_3234));
-        assert!(!hot.compiled(0xffff_8000_1235, 0x12_3235) && !hot.compiled_at(0x12_3235));
+        assert!(hot.compiled(0xffff_8000_1234, 0x12_3234));
+        assert!(!hot.compiled(0xffff_8000_1235, 0x12_3235));
         hot.forget();
-        assert!(!hot.compiled(0xffff_8000_1234, 0x12_3234) && !hot.compiled_at(0x12_3234));
+        assert!(!hot.compiled(0xffff_8000_1234, 0x12_3234));
     }
 
     /// 100 MB of code in blocks of 64 bytes, run through 40 times.

@@ -26,6 +26,8 @@ mod hot;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod links;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod places;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod x86;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -129,12 +129,24 @@ fn run<T: Word, const A: u8>(
 fn run_told<T: Word, const A: u8>(ex: &mut Exec<'_>, s: u8, off: u64, most: u64) -> Option<(usize, u64)> {
     let bytes = u64::from(T::BYTES);
     let lin = ex.linear(s, off, bytes, true).ok()?;
-    if A < 8 || !ex.tlb.caches() || !Exec::canonical(lin) || lin % bytes != 0 {
+    if A < 4 || !ex.tlb.caches() || !Exec::canonical(lin) || lin % bytes != 0 {
+        return None;
+    }
+    let mut most = most.min((PAGE_SIZE - lin % PAGE_SIZE) / bytes);
+    if A < 8 {
+        // As in `run`.
+        most = most.min((0x1_0000_0000 - off) / bytes);
+    }
+    if most < 2 || ex.linear(s, off, most * bytes, true).is_err() {
         return None;
     }
     let t = ex.translate(Rights::Current, lin, Access::Write).ok()?;
     let Place::Ram(o) = t.place else { return None };
-    let n = ex.mem.unheard(o, most.min((PAGE_SIZE - lin % PAGE_SIZE) / bytes) * bytes) / bytes;
+    if ex.attention {
+        // An accessed bit was set in code.
+        return None;
+    }
+    let n = ex.mem.unheard(o, most * bytes) / bytes;
     if n < 2 {
         return None;
     }
