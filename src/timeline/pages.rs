@@ -430,7 +430,7 @@ mod tests {
             pages.together = round % 2 == 0;
             for frame in 0..FRAMES {
                 if below(2) == 0 {
-                    mem.add_attrs(u64::from(frame) * PAGE_SIZE, attr::CODE);
+                    mem.add_code(u64::from(frame) * PAGE_SIZE, u64::MAX);
                 }
             }
             for _ in 0..below(50) {
