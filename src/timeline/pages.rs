@@ -417,15 +417,14 @@ mod tests {
         let mut mem = Memory::new(size).unwrap();
         mem.set_regions(vec![Region { start: 0, len: size, offset: 0, writable: true }]).unwrap();
         let mut pages = Pages::new(&mem, held.clone());
-        let damaged = {
-            let place = (0..FRAMES).rev().find_map(|frame| match maps[0].0.get(frame) {
-                PageRef::Saved(place) if place.len < 100 => Some(*place),
-                _ => None,
-            });
-            let mut file = file.clone();
-            file[place.unwrap().offset as usize + 2] ^= 1;
-            file
-        };
+        let packed = (0..FRAMES).rev().find_map(|frame| match maps[0].0.get(frame) {
+            PageRef::Saved(place) if place.len < 100 => Some((frame, *place)),
+            _ => None,
+        });
+        let (frame, place) = packed.unwrap();
+        let mut damaged = file.clone();
+        damaged[place.offset as usize + 2] ^= 1;
+        let damaged_at = u64::from(frame) * PAGE_SIZE;
         for round in 0..40 {
             pages.together = round % 2 == 0;
             for frame in 0..FRAMES {
@@ -437,6 +436,7 @@ mod tests {
                 mem.write(below(size), &[1]);
             }
             if round % 5 == 1 {
+                mem.write(damaged_at, &[1]);
                 pages.restore(&mut mem, &maps[0].0, &damaged).unwrap_err();
             }
             let mut hits = Vec::new();
