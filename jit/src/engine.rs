@@ -618,9 +618,7 @@ impl<T: Translator> Compiled<T> {
             ex.tlb.protect(offset);
             tlbs.iter_mut().for_each(|tlb| tlb.protect(offset));
         }
-        if cache.find(place.key).is_none() {
-            return None;
-        }
+        cache.find(place.key)?;
         self.places.back(number);
         self.hot.back(place.rip, offset);
         self.stats.back += 1;
