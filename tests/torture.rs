@@ -142,17 +142,17 @@ fn campaign(one: impl Fn(u64) -> Result<Outcome, String> + Sync) {
     let failures = AtomicUsize::new(0);
     let mut counts = vec![0u64; 0x100];
     let (mut steps, mut programs, mut ended) = (0, 0, std::collections::BTreeMap::new());
+    let over = || minutes.is_some_and(|m| start.elapsed() >= Duration::from_secs(60 * m));
     for batch in 0.. {
         let size = 64;
-        let done = match minutes {
-            None => batch * size >= PROGRAMS,
-            Some(m) => start.elapsed() >= Duration::from_secs(60 * m),
-        };
-        if done || failures.load(Ordering::Relaxed) > 3 {
+        let done = minutes.is_none() && batch * size >= PROGRAMS;
+        if done || over() || failures.load(Ordering::Relaxed) > 3 {
             break;
         }
         let seeds = first + batch * size..first + (batch + 1) * size;
-        let outcomes: Vec<_> = seeds.into_par_iter().map(&one).collect();
+        // A batch may take minutes: the time is looked at before each program.
+        let outcomes: Vec<_> =
+            seeds.into_par_iter().filter_map(|seed| (!over()).then(|| one(seed))).collect();
         for outcome in outcomes {
             match outcome {
                 Ok(o) => {

@@ -218,3 +218,36 @@ impl<Op: Copy> Cache<Op> {
         self.generation += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::Region;
+
+    #[test]
+    fn a_dropped_block_comes_back_without_decoding() {
+        let mut mem = Memory::new(0x4000).unwrap();
+        mem.set_regions(vec![Region { start: 0, len: 0x4000, offset: 0, writable: true }]).unwrap();
+        let mut cache = Cache::<u32>::default();
+        let hit = |cache: &mut Cache<u32>, mem: &mut Memory, at| {
+            mem.write(at, &[1]);
+            let mut hits = Vec::new();
+            mem.take_code_hits(&mut hits);
+            hits.iter().for_each(|h| cache.code_hit(mem, *h));
+            hits.len()
+        };
+        assert!(cache.insert(&mut mem, 0x1010, 4, &[1, 2], 8, u64::MAX).1);
+        cache.insert(&mut mem, 0x1080, 4, &[3], 8, u64::MAX);
+        let key = block_key(0x1010, 4);
+        let number = cache.number(key);
+        assert!(!cache.back(&mut mem, number, key), "it was not dropped");
+        assert_eq!(hit(&mut cache, &mut mem, 0x1040), 0, "beside code");
+        assert_eq!((hit(&mut cache, &mut mem, 0x1017), &*cache.dropped), (1, &[key][..]));
+        assert!(cache.find(key).is_none() && cache.number(key) == NONE);
+        assert_eq!(hit(&mut cache, &mut mem, 0x1017), 0, "there is no code any more");
+        assert!(!cache.back(&mut mem, number, key), "the frame is code by another block");
+        assert_eq!(cache.find(key).map(|b| cache.ops(b)), Some(&[1, 2][..]));
+        assert_eq!(hit(&mut cache, &mut mem, 0x1010), 1);
+        assert!(cache.find(key).is_none());
+    }
+}

@@ -26,7 +26,7 @@ pub type TrapOf<T> = <<T as Translator>::Guest as Guest>::Trap;
 pub type RanOf<T> = guest::Ran<<T as Translator>::Guest>;
 
 /// So few steps are not worth entering compiled code.
-const FEW: u64 = 4;
+const FEW: u64 = 2;
 /// So many steps are.
 const MANY: u64 = 16;
 /// Nor so few before a store into code.
@@ -618,9 +618,7 @@ impl<T: Translator> Compiled<T> {
             ex.tlb.protect(offset);
             tlbs.iter_mut().for_each(|tlb| tlb.protect(offset));
         }
-        if cache.find(place.key).is_none() {
-            return None;
-        }
+        cache.find(place.key)?;
         self.places.back(number);
         self.hot.back(place.rip, offset);
         self.stats.back += 1;
