@@ -92,6 +92,9 @@ pub(super) struct Crew<'a, B: Board> {
     changed: Condvar,
 }
 
+/// The indices of windows that one thread takes at once: one, or some that touch.
+pub(super) type Run = Range<usize>;
+
 /// Threads that work on windows.
 fn threads(jobs: usize, windows: &[Window]) -> usize {
     jobs.min(windows.len()).max(1)
@@ -164,8 +167,8 @@ impl<'a, B: Board> Crew<'a, B> {
         own: &mut Player<B>,
         others: &mut Vec<Player<B>>,
         jobs: usize,
-        work: &(dyn Fn(&mut Player<B>, Range<usize>, Pause<'_>) + Sync),
-        failed: &(dyn Fn(Range<usize>, Error) + Sync),
+        work: &(dyn Fn(&mut Player<B>, Run, Pause<'_>) + Sync),
+        failed: &(dyn Fn(Run, Error) + Sync),
         pause: Pause<'_>,
     ) {
         let threads = threads(jobs, self.windows);
@@ -207,7 +210,7 @@ impl<'a, B: Board> Crew<'a, B> {
     }
 
     /// Takes the next window or windows, if they are needed.
-    fn take(&self, thread: usize) -> Option<Range<usize>> {
+    fn take(&self, thread: usize) -> Option<Run> {
         match &self.deal {
             Deal::InOrder(next) => {
                 let index = next.fetch_add(1, Ordering::Relaxed);
@@ -226,8 +229,8 @@ impl<'a, B: Board> Crew<'a, B> {
         &self,
         thread: usize,
         player: Option<Player<B>>,
-        work: &dyn Fn(&mut Player<B>, Range<usize>, Pause<'_>),
-        failed: &dyn Fn(Range<usize>, Error),
+        work: &dyn Fn(&mut Player<B>, Run, Pause<'_>),
+        failed: &dyn Fn(Run, Error),
     ) -> Option<Player<B>> {
         let Some(first) = self.take(thread) else { return player };
         let mut player = match player.map_or_else(|| self.shop.player(), Ok) {
@@ -247,8 +250,8 @@ impl<'a, B: Board> Crew<'a, B> {
         &self,
         player: &mut Player<B>,
         thread: usize,
-        first: Range<usize>,
-        work: &dyn Fn(&mut Player<B>, Range<usize>, Pause<'_>),
+        first: Run,
+        work: &dyn Fn(&mut Player<B>, Run, Pause<'_>),
         pause: Pause<'_>,
     ) {
         let mut next = Some(first);
@@ -264,7 +267,7 @@ impl<'a, B: Board> Crew<'a, B> {
     pub fn run<W: Watcher>(
         &self,
         player: &mut Player<B>,
-        run: Range<usize>,
+        run: Run,
         search: Option<&Search>,
         watcher: &mut W,
         slice: &mut dyn FnMut(&mut Player<B>, &mut W) -> bool,

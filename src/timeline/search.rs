@@ -1,7 +1,7 @@
 //! Searching: forwards and backwards until a condition, and collecting all that matches.
 
 use super::condition::{Condition, Why};
-use super::crew::{Crew, Search, lock, wait};
+use super::crew::{Crew, Run, Search, lock, wait};
 use super::player::Ran;
 use super::snapshot::Window;
 use super::texts::Scanner;
@@ -10,7 +10,6 @@ use super::{Control, Error, SLICE, SPACING, Timeline};
 use crate::machine::board::Board;
 use dejavm_interp::probe::{Hit, Interest, Keep};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Condvar, Mutex};
 
 /// Hits after which the engine is left.
@@ -302,7 +301,7 @@ impl<B: Board> Timeline<B> {
         // Of the windows that were searched, by the first of those that were searched at once, and whether to the
         // end or until it was needless.
         let results = Mutex::new(BTreeMap::new());
-        let note = |run: Range<usize>, result: Result<Option<Hit>, Error>| {
+        let note = |run: Run, result: Result<Option<Hit>, Error>| {
             if !matches!(result, Ok(None)) {
                 crew.enough(run.end);
             }
