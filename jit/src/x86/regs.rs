@@ -9,7 +9,7 @@ use super::{MODES, Mode};
 pub use crate::host;
 use dejavm_interp::mem::Hit;
 use dejavm_interp::x86::interpreter::Ran;
-use std::mem::offset_of;
+use std::mem::{offset_of, size_of};
 
 /// The pinned registers: guest number, host number.
 pub const PINNED: [(u8, u8); 10] = [
@@ -50,15 +50,31 @@ pub const RECENT_BASES: usize = 20;
 /// Places shared by what lies elsewhere, a power of two.
 pub const RECENT_FAR: usize = 256;
 
-/// Translations used last: those of bases, then the others.
+/// Translations of one privilege level: for reading and for writing, those of bases, then the others.
+const RECENT_LEVEL: usize = 2 * (RECENT_BASES + RECENT_FAR);
+/// Translations that are forgotten together.
+const RECENT_GROUP: usize = 16;
+
+/// Translations used last: those of levels 0 to 2, then those of level 3.
 #[repr(transparent)]
-pub struct Recents([Recent; RECENT_BASES + RECENT_FAR]);
+pub struct Recents([Recent; 2 * RECENT_LEVEL]);
 
 impl Default for Recents {
     fn default() -> Self {
-        Self([Recent::NONE; RECENT_BASES + RECENT_FAR])
+        Self([Recent::NONE; 2 * RECENT_LEVEL])
     }
 }
+
+/// Translations whose groups' bytes are one word of [`Ctx::recent_used`].
+const RECENT_WORD: usize = 8 * RECENT_GROUP;
+
+/// Which groups of translations were used since they were forgotten: a byte for each, in memory's order.
+#[repr(transparent)]
+#[derive(Default)]
+pub struct RecentUsed([u64; (2 * RECENT_LEVEL).div_ceil(RECENT_WORD)]);
+
+/// Binary logarithm of a group's bytes.
+pub const RECENT_GROUP_SHIFT: i8 = (RECENT_GROUP * size_of::<Recent>()).trailing_zeros() as i8;
 
 /// What the last change to a privilege level meant for translations.
 #[repr(C)]
@@ -178,7 +194,9 @@ pub struct Ctx {
     /// Blocks run, and accesses to memory in them, where [`super::block::Source::count`] is set.
     pub counted: [u64; 2],
     /// Translations used last, see [`super::mem`], of privilege level 3 apart from the others'.
-    pub recent: [[Recents; 2]; 2],
+    pub recent: Recents,
+    /// Those that compiled code filled in.
+    pub recent_used: RecentUsed,
     /// What they hold for: the TLB's stamp and count of drops, and the place of guest memory.
     pub recent_for: [[u64; 3]; 2],
     /// The run's [`dejavm_interp::tlb::Tlb`].
@@ -203,7 +221,20 @@ impl Ctx {
         let set = usize::from(self.mode.user);
         if self.recent_for[set] != now {
             self.recent_for[set] = now;
-            self.recent[set] = Default::default();
+            let level = set * RECENT_LEVEL..(set + 1) * RECENT_LEVEL;
+            // What the other level has a part in is forgotten there too.
+            let words = level.start / RECENT_WORD..level.end.div_ceil(RECENT_WORD);
+            for word in words {
+                let used = std::mem::take(&mut self.recent_used.0[word]).to_ne_bytes();
+                if used == [0; 8] {
+                    continue;
+                }
+                for (group, _) in used.iter().enumerate().filter(|g| *g.1 != 0) {
+                    let start = word * RECENT_WORD + group * RECENT_GROUP;
+                    let end = self.recent.0.len().min(start + RECENT_GROUP);
+                    self.recent.0[start..end].fill(Recent::NONE);
+                }
+            }
         }
     }
 }
@@ -240,6 +271,7 @@ field! {
     X87: x87,
     RECENT: recent,
     RECENT_FOR: recent_for,
+    RECENT_USED: recent_used,
     TLB_STATE: tlb_state,
     PAIRS: pairs,
     MODE: mode,

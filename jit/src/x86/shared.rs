@@ -168,6 +168,9 @@ fn translate_miss(asm: &mut Asm, access: Access) {
         ; sub rdx, rbx
         ; mov [rbp + rcx + PAGE], rbx
         ; mov [rbp + rcx + DELTA], rdx
+        ; sub ecx, regs::RECENT
+        ; shr ecx, regs::RECENT_GROUP_SHIFT
+        ; mov BYTE [rbp + rcx + regs::RECENT_USED], 1
         ; mov rdx, rax
         ; pop rbx
         ; xor eax, eax
