@@ -1,7 +1,7 @@
 //! Machines that run windows of the timeline at the same time.
 //!
-//! Windows are taken in order by whoever is free, or as [`Shares`] has it; the calling thread works too, and alone looks at
-//! the user's wishes. A window's result that makes the later ones needless stops those, and no
+//! Windows are taken in order by whoever is free, or as [`Shares`] has it; the calling thread works too, and alone
+//! looks at the user's wishes. A window's result that makes the later ones needless stops those, and no
 //! others: so the first such result in order does not depend on which thread was faster.
 
 use super::condition::Condition;
