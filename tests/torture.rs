@@ -2,8 +2,9 @@
 //! engines that no guest may notice, compared with the plain interpreter.
 //!
 //! `cargo test --release --test torture` runs about a minute, the same programs each time. By hand:
-//! `DEJAVM_TORTURE=30 cargo test --release --test torture -- --nocapture` runs for 30 minutes, other
-//! programs each time. A failure prints its seed; `DEJAVM_TORTURE_SEED=SEED` runs that one.
+//! `DEJAVM_TORTURE=30 cargo test --release --test torture -- --nocapture` runs for about 30 minutes, other
+//! programs each time: real guests in the first part, random programs to the end. A failure prints its seed;
+//! `DEJAVM_TORTURE_SEED=SEED` runs that one.
 
 mod common;
 
@@ -52,8 +53,8 @@ use instructions::Instructions;
 use program::Program;
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// Programs of a run in CI.
@@ -124,8 +125,28 @@ fn random_a64_programs() {
     });
 }
 
-/// Random programs, a given number of them or for a given time.
+/// True when this part of `DEJAVM_TORTURE`'s minutes is over, in per cent; false without it.
 #[allow(clippy::disallowed_methods, reason = "the run is limited in real time")]
+fn over(part: u64) -> bool {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let elapsed = START.elapsed();
+    variable("DEJAVM_TORTURE").is_some_and(|m| elapsed * 100 >= Duration::from_secs(60 * m * part))
+}
+
+/// Seeds for what is repeated until this part of the minutes is over, and the number of each. Without a time, and with
+/// a given seed, there is one.
+fn rounds(part: u64) -> impl Iterator<Item = (u64, u64)> {
+    let limited = variable("DEJAVM_TORTURE").is_some();
+    let first = match variable("DEJAVM_TORTURE_SEED") {
+        None if limited => u64::from(std::process::id()) << 16,
+        seed => seed.unwrap_or(1),
+    };
+    let repeated = limited && variable("DEJAVM_TORTURE_SEED").is_none();
+    (0..).take_while(move |n| *n == 0 || repeated && !over(part)).map(move |n| (n, first + n))
+}
+
+/// Random programs, a given number of them or for a given time.
+#[allow(clippy::disallowed_methods, reason = "the run's time is told")]
 fn campaign(one: impl Fn(u64) -> Result<Outcome, String> + Sync) {
     if let Some(seed) = variable("DEJAVM_TORTURE_SEED") {
         let outcome = one(seed).unwrap_or_else(|e| panic!("{e}"));
@@ -142,17 +163,16 @@ fn campaign(one: impl Fn(u64) -> Result<Outcome, String> + Sync) {
     let failures = AtomicUsize::new(0);
     let mut counts = vec![0u64; 0x100];
     let (mut steps, mut programs, mut ended) = (0, 0, std::collections::BTreeMap::new());
-    let over = || minutes.is_some_and(|m| start.elapsed() >= Duration::from_secs(60 * m));
     for batch in 0.. {
         let size = 64;
         let done = minutes.is_none() && batch * size >= PROGRAMS;
-        if done || over() || failures.load(Ordering::Relaxed) > 3 {
+        if done || over(100) || failures.load(Ordering::Relaxed) > 3 {
             break;
         }
         let seeds = first + batch * size..first + (batch + 1) * size;
         // A batch may take minutes: the time is looked at before each program.
         let outcomes: Vec<_> =
-            seeds.into_par_iter().filter_map(|seed| (!over()).then(|| one(seed))).collect();
+            seeds.into_par_iter().filter_map(|seed| (!over(100)).then(|| one(seed))).collect();
         for outcome in outcomes {
             match outcome {
                 Ok(o) => {
@@ -183,29 +203,27 @@ fn bare_metal_guests() {
     let names = ["exceptions", "exceptions64", "icount", "paging", "realmode", "smc", "taskswitch", "v86"];
     let mut list: Vec<_> = names.iter().map(|n| (format!("guests/tests/{n}.elf"), 1)).collect();
     list.extend([("guests/demo/demo.elf".to_owned(), 1), ("guests/demo/demo.elf".to_owned(), 2)]);
-    let (rounds, first) = rounds();
-    let jobs: Vec<_> = (0..rounds).flat_map(|r| list.iter().map(move |l| (first + r, l))).collect();
-    let failures: Vec<String> = jobs
-        .into_par_iter()
-        .filter_map(|(seed, (name, cpus))| {
-            let (kernel, initrd, append, cpu) = (guests::file(name), None, "", "max");
-            let (machine, memory, steps) = (Kind::Pc, 16 << 20, 3_000_000);
-            let parts = Parts { machine, kernel, initrd, append, cpu, cpus: *cpus, memory, steps };
-            tortured(&Guest::<Pc>::load(&parts, seed)?, seed).err()
-        })
-        .collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    for (_, seed) in rounds(10) {
+        let failures: Vec<String> = list
+            .par_iter()
+            .filter_map(|(name, cpus)| {
+                let (kernel, initrd, append, cpu) = (guests::file(name), None, "", "max");
+                let (machine, memory, steps) = (Kind::Pc, 16 << 20, 3_000_000);
+                let parts = Parts { machine, kernel, initrd, append, cpu, cpus: *cpus, memory, steps };
+                tortured(&Guest::<Pc>::load(&parts, seed)?, seed).err()
+            })
+            .collect();
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    }
 }
 
-/// The starts of Debian's kernels; by hand all the way to power-off.
+/// The starts of Debian's kernels; by hand farther each time, to power-off if the time is long enough.
 #[test]
 fn debian_kernels() {
     if cfg!(debug_assertions) {
         eprintln!("torture: this build is not optimised: Debian's kernels are left out");
         return;
     }
-    let (rounds, first) = rounds();
-    let steps = if rounds > 1 { 4_000_000_000 } else { 12_000_000 };
     let virt = |gic_version| Kind::Virt(VirtOptions { gic_version });
     let guests = [
         ("amd64", "qemu64", Kind::Pc, 1),
@@ -213,30 +231,25 @@ fn debian_kernels() {
         ("arm64", "cortex-a53", virt(2), 1),
         ("arm64", "max", virt(3), 2),
     ];
-    let failures: Vec<String> = guests
-        .into_par_iter()
-        .filter_map(|(name, cpu, machine, cpus)| {
-            let kernel = guests::file(&format!("guests/build/{name}/vmlinuz"));
-            let initrd = Some(guests::file(&format!("guests/build/{name}/initrd.img")));
-            let pc = machine == Kind::Pc;
-            let append = if pc { "console=ttyS0 dejavm.run=boot" } else { "console=ttyAMA0 dejavm.run=boot" };
-            let parts = Parts { machine, kernel, initrd, append, cpu, cpus, memory: 256 << 20, steps };
-            if pc {
-                tortured(&Guest::<Pc>::load(&parts, first)?, first).err()
-            } else {
-                tortured(&Guest::<Virt>::load(&parts, first)?, first).err()
-            }
-        })
-        .collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-/// How often real guests are run, and the first seed.
-fn rounds() -> (u64, u64) {
-    match (variable("DEJAVM_TORTURE"), variable("DEJAVM_TORTURE_SEED")) {
-        (_, Some(seed)) => (1, seed),
-        (Some(minutes), None) => (minutes.max(2), std::process::id().into()),
-        (None, None) => (1, 1),
+    for (round, seed) in rounds(33) {
+        let steps = 12_000_000 << round.min(9);
+        let failures: Vec<String> = guests
+            .into_par_iter()
+            .filter_map(|(name, cpu, machine, cpus)| {
+                let kernel = guests::file(&format!("guests/build/{name}/vmlinuz"));
+                let initrd = Some(guests::file(&format!("guests/build/{name}/initrd.img")));
+                let pc = machine == Kind::Pc;
+                let console = if pc { "ttyS0" } else { "ttyAMA0" };
+                let append = &format!("console={console} dejavm.run=boot");
+                let parts = Parts { machine, kernel, initrd, append, cpu, cpus, memory: 256 << 20, steps };
+                if pc {
+                    tortured(&Guest::<Pc>::load(&parts, seed)?, seed).err()
+                } else {
+                    tortured(&Guest::<Virt>::load(&parts, seed)?, seed).err()
+                }
+            })
+            .collect();
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
     }
 }
 
