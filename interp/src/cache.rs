@@ -52,6 +52,8 @@ pub fn block_key(offset: u64, mode: u8) -> u64 {
 /// Decoded blocks of all CPUs.
 pub struct Cache<Op> {
     ops: Vec<Op>,
+    /// See [`Cache::buffer`].
+    buffer: Vec<Op>,
     blocks: Vec<Block>,
     slots: Box<[u32; SLOTS]>,
     frames: Vec<Option<Box<FrameCode>>>,
@@ -68,6 +70,7 @@ impl<Op> Default for Cache<Op> {
         };
         Self {
             ops: Vec::new(),
+            buffer: Vec::new(),
             blocks: Vec::new(),
             slots,
             frames: Vec::new(),
@@ -114,14 +117,19 @@ impl<Op: Copy> Cache<Op> {
         self.ops.get(block.start as usize..(block.start + block.len) as usize).unwrap_or(&[])
     }
 
-    /// Adds a block whose code begins at host offset `offset`. Returns it, and whether frames
-    /// became code by it: cached permissions to write to them must be dropped.
+    /// Somewhere to put the ops of a block that is being decoded, empty.
+    pub fn buffer(&mut self) -> Vec<Op> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Adds a block whose code begins at host offset `offset`, decoded into [`Cache::buffer`]. Returns it, and whether
+    /// frames became code by it: cached permissions to write to them must be dropped.
     pub fn insert(
         &mut self,
         mem: &mut Memory,
         offset: u64,
         mode: u8,
-        ops: &[Op],
+        mut ops: Vec<Op>,
         bytes: u32,
         second: u64,
     ) -> (Block, bool) {
@@ -136,7 +144,8 @@ impl<Op: Copy> Cache<Op> {
             bytes,
             second,
         };
-        self.ops.extend_from_slice(ops);
+        self.ops.append(&mut ops);
+        self.buffer = ops;
         self.blocks.push(block);
         self.slots[slot(block.key)] = index;
         let room = PAGE_SIZE - offset % PAGE_SIZE;
@@ -236,8 +245,8 @@ mod tests {
             hits.iter().for_each(|h| cache.code_hit(mem, *h));
             hits.len()
         };
-        assert!(cache.insert(&mut mem, 0x1010, 4, &[1, 2], 8, u64::MAX).1);
-        cache.insert(&mut mem, 0x1080, 4, &[3], 8, u64::MAX);
+        assert!(cache.insert(&mut mem, 0x1010, 4, vec![1, 2], 8, u64::MAX).1);
+        cache.insert(&mut mem, 0x1080, 4, vec![3], 8, u64::MAX);
         let key = block_key(0x1010, 4);
         let number = cache.number(key);
         assert!(!cache.back(&mut mem, number, key), "it was not dropped");

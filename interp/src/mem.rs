@@ -154,6 +154,8 @@ pub struct Memory {
     pending: [Vec<u64>; 2],
     /// By frame: the table entries that some TLB may have translations through, one bit for each four bytes.
     tables: Vec<Option<Box<[u64; 16]>>>,
+    /// One that was released last, all zeros: a page of tables comes and goes with each fault of some guests.
+    spare_table: Option<Box<[u64; 16]>>,
     /// Frames that got [`attr::TABLE`] since [`Memory::take_new_tables`].
     new_tables: Vec<u64>,
     watches: Vec<Watch>,
@@ -192,6 +194,7 @@ impl Memory {
             dirty: Vec::new(),
             pending: Default::default(),
             tables: Vec::new(),
+            spare_table: None,
             new_tables: Vec::new(),
             watches: Vec::new(),
             watched: Vec::new(),
@@ -333,7 +336,8 @@ impl Memory {
             self.tables.resize_with(frame + 1, || None);
         }
         let (word, bits) = crate::tlb::slots(offset, entry);
-        self.tables[frame].get_or_insert_default()[word] |= bits;
+        let table = self.tables[frame].get_or_insert_with(|| self.spare_table.take().unwrap_or_default());
+        table[word] |= bits;
         let new = self.attrs[frame] & attr::TABLE == 0;
         if new {
             self.attrs[frame] |= attr::TABLE;
@@ -389,7 +393,7 @@ impl Memory {
         let (word, bits) = crate::tlb::slots(offset, 2);
         used[word] &= !bits;
         if **used == [0; 16] {
-            self.tables[frame] = None;
+            self.spare_table = self.tables[frame].take();
             self.attrs[frame] &= !attr::TABLE;
         }
     }

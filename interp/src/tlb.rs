@@ -121,6 +121,8 @@ pub struct Tlb {
     changes: u64,
     /// By frame number.
     tables: Vec<Option<Box<Table>>>,
+    /// Room for one, left by the last that ended.
+    spare: Option<Box<Table>>,
     last_era: u64,
     /// By frame number.
     writers: Vec<Writers>,
@@ -168,6 +170,7 @@ impl Default for Tlb {
             next_victim: 0,
             changes: 0,
             tables: Vec::new(),
+            spare: None,
             last_era: 0,
             writers: Vec::new(),
             stamps: [last_stamp; SPACES],
@@ -416,16 +419,15 @@ impl Tlb {
             }
             let table = self.tables[frame].get_or_insert_with(|| {
                 self.last_era += 1;
-                Box::new(Table {
-                    base,
-                    span,
-                    entry,
-                    shared: false,
-                    spaces: 0,
-                    used: [0; 16],
-                    parent,
-                    era: self.last_era,
-                })
+                let era = self.last_era;
+                let new = Table { base, span, entry, shared: false, spaces: 0, used: [0; 16], parent, era };
+                match self.spare.take() {
+                    Some(mut room) => {
+                        *room = new;
+                        room
+                    }
+                    None => Box::new(new),
+                }
             });
             table.spaces |= 1 << self.current;
             if (table.base, table.span, table.entry) != (base, span, entry) {
@@ -501,9 +503,10 @@ impl Tlb {
     /// Nothing comes through the frame any more: it may be in other use by now. If it was the only one
     /// behind an entry, nothing comes through that either.
     fn end_table(&mut self, mut frame: usize, ended: &mut Vec<(u64, u32)>) {
-        while let Some(table) = self.tables[frame].take()
-            && let Parent::Entry { offset, era } = table.parent
-        {
+        while let Some(table) = self.tables[frame].take() {
+            let parent = table.parent;
+            self.spare = Some(table);
+            let Parent::Entry { offset, era } = parent else { return };
             frame = (offset >> PAGE_SHIFT) as usize;
             let Some(Some(above)) = self.tables.get_mut(frame) else { return };
             if above.shared || above.era != era {

@@ -65,7 +65,7 @@ impl Machine {
     fn step(&mut self, code: &[u8]) -> Result<(), Trap> {
         let mut bytes = [0x90; 15];
         bytes[..code.len()].copy_from_slice(code);
-        let decode::Decoded::Op(op, _) = decode::decode(&bytes, 8, self.cpu.model) else {
+        let Some(op) = decode::decode(&bytes, 8, self.cpu.model) else {
             panic!("{code:x?} is cut short");
         };
         assert_eq!(usize::from(op.len), code.len(), "{code:x?}");

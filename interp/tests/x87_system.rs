@@ -107,7 +107,7 @@ impl Machine {
         let size = self.cpu.code_size();
         let mut bytes = [0x90; 15];
         bytes[..code.len()].copy_from_slice(code);
-        let decode::Decoded::Op(op, _) = decode::decode(&bytes, size, self.cpu.model) else {
+        let Some(op) = decode::decode(&bytes, size, self.cpu.model) else {
             panic!("{code:x?} is cut short");
         };
         assert_eq!(usize::from(op.len), code.len(), "{code:x?}");

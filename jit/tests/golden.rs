@@ -6,7 +6,7 @@
 //! always the same.
 
 use dejavm_interp::cache::{Block, block_key};
-use dejavm_interp::x86::decode::{Decoded, decode};
+use dejavm_interp::x86::decode::decode;
 use dejavm_interp::x86::model::Model;
 use dejavm_jit::x86::block::{self, Shared};
 use dejavm_jit::x86::steps::Source;
@@ -91,7 +91,7 @@ fn case(bits: u32, bytes: &[u8]) -> String {
     let code_size = (bits / 8) as u8;
     let (mut ops, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
-        let Decoded::Op(op, _) = decode(&bytes[at..], code_size, model) else {
+        let Some(op) = decode(&bytes[at..], code_size, model) else {
             panic!("{bytes:02x?}: not whole instructions")
         };
         at += usize::from(op.len);

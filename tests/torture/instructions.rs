@@ -138,7 +138,7 @@ fn class(code: Code) -> Option<usize> {
     }
     let mut probe = Instruction::default();
     probe.set_code(code);
-    if !Model::Max.supports(&probe) {
+    if !Model::Max.supports(probe.code()) {
         return None;
     }
     let port = matches!(m, Mnemonic::In | Mnemonic::Out | Mnemonic::Insb | Mnemonic::Insd | Mnemonic::Insw)

@@ -107,7 +107,7 @@ impl Guest for A64 {
             return Ok(Code::Block(*block));
         }
         let features = ex.cpu.model.features();
-        let mut ops = Vec::with_capacity(16);
+        let mut ops = cache.buffer();
         let page = &ex.mem.bytes()[offset as usize..(offset | (PAGE_SIZE - 1)) as usize + 1];
         for word in page.chunks_exact(4).take(BLOCK_OPS) {
             let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
@@ -116,7 +116,8 @@ impl Guest for A64 {
                 break;
             }
         }
-        let (block, fresh) = cache.insert(ex.mem, offset, 0, &ops, 4 * ops.len() as u32, u64::MAX);
+        let bytes = 4 * ops.len() as u32;
+        let (block, fresh) = cache.insert(ex.mem, offset, 0, ops, bytes, u64::MAX);
         if fresh {
             // The other CPUs' permissions to write there end too.
             ex.tlb.protect(offset);

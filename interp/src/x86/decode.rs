@@ -7,12 +7,19 @@ use super::{int, model::Model, simd, system, x87};
 use iced_x86::{
     Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
 };
+use std::sync::LazyLock;
+
+/// Most bytes of an instruction.
+pub const MAX_INSTRUCTION: usize = 15;
 
 /// What decoding some bytes gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// An instruction and its op; true when no op of the same block may follow it.
-    Op(Op, bool),
-    /// The instruction goes on after the bytes given.
+    /// An instruction.
+    Op,
+    /// An instruction that no other of the same block may follow.
+    Last,
+    /// The instruction goes on after the bytes given, of which there are less than 15.
     Short,
 }
 
@@ -20,38 +27,97 @@ pub enum Decoded {
 const GROUPS: &[fn(&Instruction) -> Option<Handler>] =
     &[int::select, system::select, x87::select, simd::select];
 
-/// Decodes the instruction at the start of `bytes` (at most 15), for code of `code_size` bytes
-/// (2, 4 or 8) on a CPU of `model`.
-pub fn decode(bytes: &[u8], code_size: u8, model: Model) -> Decoded {
-    let options = model.decoder_options();
-    let mut decoder = Decoder::with_ip(u32::from(code_size) * 8, bytes, 0, options);
-    let mut ins = decoder.decode();
-    if ins.code() == Code::Pause && code_size == 8 && bytes[ins.len() - 2] & 0xf1 == 0x41 {
-        // REX.B makes it XCHG with R8, as without F3.
-        ins = Decoder::with_ip(64, bytes, 0, options | DecoderOptions::NO_PAUSE).decode();
+/// Decodes the instruction at the start of `bytes`, for code of `code_size` bytes (2, 4 or 8) on a CPU of
+/// `model`. None if it goes on behind them.
+pub fn decode(bytes: &[u8], code_size: u8, model: Model) -> Option<Op> {
+    let mut op = BLANK;
+    let decoded = Decoding::new(bytes, code_size, model).decode(&mut op);
+    (decoded != Decoded::Short).then_some(op)
+}
+
+/// Decodes instructions that lie one behind the other.
+pub struct Decoding<'a> {
+    decoder: Decoder<'a>,
+    bytes: &'a [u8],
+    code_size: u8,
+    model: Model,
+}
+
+impl<'a> Decoding<'a> {
+    /// Begins at the start of `bytes`, for code of `code_size` bytes (2, 4 or 8) on a CPU of `model`.
+    pub fn new(bytes: &'a [u8], code_size: u8, model: Model) -> Self {
+        let decoder = Decoder::with_ip(u32::from(code_size) * 8, bytes, 0, model.decoder_options());
+        Self { decoder, bytes, code_size, model }
     }
-    if ins.is_invalid() {
-        if decoder.last_error() == DecoderError::NoMoreBytes && bytes.len() < 15 {
-            return Decoded::Short;
+
+    /// Decodes the next instruction into `op`, which is blank. In place: a copy would wait for the many small stores
+    /// that make an op.
+    pub fn decode(&mut self, op: &mut Op) -> Decoded {
+        let rest = self.bytes.get(self.decoder.position()..).unwrap_or_default();
+        self.decoder.set_ip(0);
+        let mut ins = self.decoder.decode();
+        if ins.code() == Code::Pause && self.code_size == 8 && rest[ins.len() - 2] & 0xf1 == 0x41 {
+            // REX.B makes it XCHG with R8, as without F3.
+            ins = Decoder::with_ip(64, rest, 0, self.model.decoder_options() | DecoderOptions::NO_PAUSE)
+                .decode();
         }
-        let mut op = blank(invalid);
-        op.len = bytes.len().min(15) as u8;
-        // More than 15 bytes is #GP(0), not #UD (SDM volume 2, section 2.3.11).
-        if decoder.last_error() == DecoderError::NoMoreBytes {
-            op.run = too_long;
+        if ins.is_invalid() {
+            if self.decoder.last_error() == DecoderError::NoMoreBytes {
+                return Decoded::Short;
+            }
+            op.len = rest.len().min(MAX_INSTRUCTION) as u8;
+            op.run = if self.too_long(rest) { too_long } else { invalid };
+            return Decoded::Last;
         }
-        return Decoded::Op(op, true);
+        convert(&ins, self.code_size, op);
+        if let Some(opcode) = x87::opcode(&rest[..ins.len()], self.code_size == 8) {
+            op.imm2 = opcode;
+        }
+        op.run = if self.model.supports(ins.code()) {
+            GROUPS.iter().find_map(|select| select(&ins)).unwrap_or(unimplemented)
+        } else {
+            invalid
+        };
+        if ends_block(&ins) { Decoded::Last } else { Decoded::Op }
     }
-    let mut op = convert(&ins, code_size);
-    if let Some(opcode) = x87::opcode(&bytes[..ins.len()], code_size == 8) {
-        op.imm2 = opcode;
+
+    /// True when what `bytes` begin with and is no instruction has more than 15 bytes: that is #GP(0), not #UD
+    /// (SDM volume 2, section 2.3.11).
+    fn too_long(&self, bytes: &[u8]) -> bool {
+        let Some(bytes) = bytes.get(..MAX_INSTRUCTION) else { return false };
+        let rex = |b: u8| self.code_size == 8 && b & 0xf0 == 0x40;
+        let repeat = |b: u8| matches!(b, 0xf2 | 0xf3);
+        let prefix =
+            |b: u8| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0) || repeat(b) || rex(b);
+        let prefixes = &bytes[..bytes.iter().position(|&b| !prefix(b)).unwrap_or(bytes.len())];
+        // Without the prefixes that do not matter to the length, is it cut short now? With none such it cannot be too long.
+        let matters = |i: usize, b: u8| {
+            let behind = &prefixes[i + 1..];
+            match b {
+                0x66 | 0x67 => !behind.contains(&b),
+                _ if repeat(b) => !behind.iter().any(|&b| repeat(b)),
+                _ => rex(b) && behind.is_empty(),
+            }
+        };
+        let kept = bytes.iter().enumerate().filter(|&(i, &b)| i >= prefixes.len() || matters(i, b));
+        let mut short: Vec<u8> = kept.map(|(_, b)| *b).collect();
+        if short.len() == MAX_INSTRUCTION {
+            return false;
+        }
+        let bits = u32::from(self.code_size) * 8;
+        let mut decoder = Decoder::new(bits, &short, self.model.decoder_options());
+        if !decoder.decode().is_invalid() || decoder.last_error() != DecoderError::NoMoreBytes {
+            return false;
+        }
+        // Unless it is no instruction anyway: iced asks for a ModR/M byte that undefined opcodes do not have.
+        let len = short.len();
+        [0xc0, 0x08].iter().any(|&next| {
+            short.truncate(len);
+            short.push(next);
+            short.resize(2 * MAX_INSTRUCTION, 0);
+            !Decoder::new(bits, &short, self.model.decoder_options()).decode().is_invalid()
+        })
     }
-    op.run = if model.supports(&ins) {
-        GROUPS.iter().find_map(|select| select(&ins)).unwrap_or(unimplemented)
-    } else {
-        invalid
-    };
-    Decoded::Op(op, ends_block(&ins))
 }
 
 fn invalid(_: &mut super::Exec<'_>, _: &Op) -> Result<super::Flow, Trap> {
@@ -66,26 +132,25 @@ fn unimplemented(_: &mut super::Exec<'_>, _: &Op) -> Result<super::Flow, Trap> {
     Err(Trap::Unimplemented)
 }
 
-fn blank(run: Handler) -> Op {
-    Op {
-        run,
-        imm: 0,
-        disp: 0,
-        imm2: 0,
-        code: 0,
-        len: 0,
-        r0: 0,
-        r1: 0,
-        r2: 0,
-        base: REG_ZERO,
-        index: REG_ZERO,
-        scale: 0,
-        seg: seg::DS,
-        opsize: 0,
-        addrsize: 0,
-        flags: 0,
-    }
-}
+/// Nothing decoded yet.
+pub const BLANK: Op = Op {
+    run: unimplemented,
+    imm: 0,
+    disp: 0,
+    imm2: 0,
+    code: 0,
+    len: 0,
+    r0: 0,
+    r1: 0,
+    r2: 0,
+    base: REG_ZERO,
+    index: REG_ZERO,
+    scale: 0,
+    seg: seg::DS,
+    opsize: 0,
+    addrsize: 0,
+    flags: 0,
+};
 
 /// The number of a register inside its file; bytes AH to BH are 20 to 23.
 pub fn register_number(r: Register) -> u8 {
@@ -122,21 +187,22 @@ fn register_bytes(r: Register) -> Option<u8> {
     }
 }
 
-fn convert(ins: &Instruction, code_size: u8) -> Op {
-    let mut op = blank(unimplemented);
+fn convert(ins: &Instruction, code_size: u8, op: &mut Op) {
     op.len = ins.len() as u8;
     op.code = ins.code() as u16;
     op.opsize = operand_size(ins, code_size);
     op.addrsize = code_size;
     let mut seg_register = Register::DS;
     for i in 0..ins.op_count() {
-        let number = register_number(ins.op_register(i));
         match ins.op_kind(i) {
-            OpKind::Register => match i {
-                0 => op.r0 = number,
-                1 => op.r1 = number,
-                _ => op.r2 = number,
-            },
+            OpKind::Register => {
+                let number = register_number(ins.op_register(i));
+                match i {
+                    0 => op.r0 = number,
+                    1 => op.r1 = number,
+                    _ => op.r2 = number,
+                }
+            }
             OpKind::Memory => {
                 op.base = register_number(ins.memory_base());
                 op.index = register_number(ins.memory_index());
@@ -207,7 +273,6 @@ fn convert(ins: &Instruction, code_size: u8) -> Op {
             op.flags |= bit;
         }
     }
-    op
 }
 
 /// The segment of the memory operand. In 64-bit mode overrides other than FS and GS are ignored,
@@ -241,11 +306,11 @@ fn is_immediate(kind: OpKind) -> bool {
 /// What 66 and REX.W select for this encoding, in bytes; the default code size's for encodings
 /// that have no operand size.
 fn operand_size(ins: &Instruction, code_size: u8) -> u8 {
-    match ins.code().op_code().operand_size() {
-        16 => 2,
-        32 => 4,
-        64 => 8,
-        _ => code_size,
+    static SIZES: LazyLock<Box<[u8]>> =
+        LazyLock::new(|| Code::values().map(|c| (c.op_code().operand_size() / 8) as u8).collect());
+    match SIZES[ins.code() as usize] {
+        0 => code_size,
+        size => size,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The interpreter: finds or decodes code, executes single instructions, takes their exceptions.
 
 use super::boundary::DR6_BS;
-use super::decode::{Decoded, decode};
+use super::decode::{BLANK, Decoded, Decoding, MAX_INSTRUCTION, decode};
 use super::exec::{Exec, Flow, X86, X86Bus};
 use super::flags::bit;
 use super::mmu::Rights;
@@ -16,8 +16,6 @@ use crate::tlb::{Access, Tlb};
 
 /// The longest run of instructions that is decoded at once.
 const BLOCK_OPS: usize = 64;
-/// The longest instruction, in bytes.
-const MAX_INSTRUCTION: usize = 15;
 
 /// The reference engine for x86 guests.
 pub type Interpreter = Driver<Interpreted>;
@@ -238,32 +236,32 @@ fn decode_block(
     code_size: u8,
     room: u64,
 ) -> Result<Code, Trap> {
-    let mut ops = Vec::with_capacity(16);
+    let mut ops = cache.buffer();
     let page = (PAGE_SIZE - offset % PAGE_SIZE).min(room) as usize;
+    let bytes = &ex.mem.bytes()[offset as usize..offset as usize + page];
+    let mut decoding = Decoding::new(bytes, code_size, ex.cpu.model);
     let mut done = 0;
     let mut second = u64::MAX;
     while ops.len() < BLOCK_OPS && done < page {
-        let at = offset as usize + done;
-        let n = MAX_INSTRUCTION.min(page - done);
-        let bytes = &ex.mem.bytes()[at..at + n];
-        match decode(bytes, code_size, ex.cpu.model) {
-            Decoded::Op(op, ends) => {
-                done += usize::from(op.len);
-                ops.push(op);
-                if ends {
+        let op = ops.push_mut(BLANK);
+        let decoded = decoding.decode(op);
+        done += usize::from(op.len);
+        match decoded {
+            Decoded::Op => {}
+            Decoded::Last => break,
+            Decoded::Short => {
+                ops.pop();
+                if !ops.is_empty() {
                     break;
                 }
-            }
-            Decoded::Short if !ops.is_empty() => break,
-            Decoded::Short => {
-                if room < MAX_INSTRUCTION as u64 && room as usize == n {
+                if room as usize == page {
                     // The limit of the code segment cuts the instruction.
                     return Err(Trap::GP);
                 }
                 // The instruction goes on in the next page.
                 let mut buffer = [0; MAX_INSTRUCTION];
-                buffer[..n].copy_from_slice(bytes);
-                let next = ex.wrap(lin.wrapping_add(n as u64));
+                buffer[..page].copy_from_slice(bytes);
+                let next = ex.wrap(lin.wrapping_add(page as u64));
                 if code_size == 8 && !Exec::canonical(next) {
                     return Err(Trap::GP);
                 }
@@ -271,23 +269,21 @@ fn decode_block(
                     Place::Ram(o) | Place::Rom(o) => {
                         second = o;
                         let o = o as usize;
-                        buffer[n..].copy_from_slice(&ex.mem.bytes()[o..o + MAX_INSTRUCTION - n]);
+                        buffer[page..].copy_from_slice(&ex.mem.bytes()[o..o + MAX_INSTRUCTION - page]);
                     }
                     Place::Bus => return code_from_bus(ex, lin, code_size, room),
                 }
                 let have = (room.min(MAX_INSTRUCTION as u64)) as usize;
-                match decode(&buffer[..have], code_size, ex.cpu.model) {
-                    Decoded::Op(op, _) => {
-                        done += usize::from(op.len);
-                        ops.push(op);
-                    }
-                    Decoded::Short => return Err(Trap::GP),
-                }
+                let Some(op) = decode(&buffer[..have], code_size, ex.cpu.model) else {
+                    return Err(Trap::GP);
+                };
+                done += usize::from(op.len);
+                ops.push(op);
                 break;
             }
         }
     }
-    let (block, fresh) = cache.insert(ex.mem, offset, code_size, &ops, done as u32, second);
+    let (block, fresh) = cache.insert(ex.mem, offset, code_size, ops, done as u32, second);
     if fresh {
         // The other CPUs' permissions to write there end too.
         for frame in [offset, second] {
@@ -320,7 +316,7 @@ fn code_from_bus(ex: &mut Exec<'_>, lin: u64, code_size: u8, room: u64) -> Resul
                 v
             }
         };
-        if let Decoded::Op(op, _) = decode(&buffer[..=n], code_size, ex.cpu.model)
+        if let Some(op) = decode(&buffer[..=n], code_size, ex.cpu.model)
             && usize::from(op.len) <= n + 1
             && (op.len > 0)
         {

@@ -2,8 +2,9 @@
 
 use super::mmu::PHYS_BITS;
 use super::regs::{Cpu, cr4};
-use iced_x86::{CpuidFeature, DecoderOptions, Mnemonic};
+use iced_x86::{Code, CpuidFeature, DecoderOptions, Mnemonic};
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// A CPU model by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub enum Model {
     /// Everything that is implemented.
     Max,
 }
+
+/// Number of models.
+const MODELS: usize = Model::Max as usize + 1;
 
 /// Results of CPUID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -399,11 +403,18 @@ impl Model {
         options
     }
 
-    /// True when the model has the features that `ins` needs; else it is an invalid opcode.
-    pub fn supports(self, ins: &iced_x86::Instruction) -> bool {
+    /// True when the model has the features that an instruction needs; else it is an invalid opcode.
+    pub fn supports(self, code: Code) -> bool {
+        static SUPPORTED: [OnceLock<Box<[bool]>>; MODELS] = [const { OnceLock::new() }; MODELS];
+        let table =
+            SUPPORTED[self as usize].get_or_init(|| Code::values().map(|c| self.find_support(c)).collect());
+        table[code as usize]
+    }
+
+    fn find_support(self, code: Code) -> bool {
         // Hints: encoded as NOPs that every processor has, or harmless prefetches.
         if matches!(
-            ins.mnemonic(),
+            code.mnemonic(),
             Mnemonic::Endbr32
                 | Mnemonic::Endbr64
                 | Mnemonic::Rdsspd
@@ -413,11 +424,11 @@ impl Model {
         ) {
             return true;
         }
-        if matches!(ins.mnemonic(), Mnemonic::Prefetch | Mnemonic::Prefetchw) {
+        if matches!(code.mnemonic(), Mnemonic::Prefetch | Mnemonic::Prefetchw) {
             return self.features().long;
         }
         let w = self.words();
-        ins.cpuid_features().iter().all(|f| self.has(*f, &w))
+        code.cpuid_features().iter().all(|f| self.has(*f, &w))
     }
 
     fn has(self, feature: CpuidFeature, w: &Words) -> bool {

@@ -4,7 +4,7 @@ use dejavm_interp::engine::{Clock, Control, Engine, Exit};
 use dejavm_interp::mem::{Memory, PAGE_SIZE, Region};
 use dejavm_interp::probe::Probes;
 use dejavm_interp::tlb::Tlb;
-use dejavm_interp::x86::decode::{Decoded, decode};
+use dejavm_interp::x86::decode::decode;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::op::Handler;
 use dejavm_interp::x86::regs::{Segment, cr0, cr4, efer, right, seg};
@@ -124,7 +124,7 @@ impl Bench {
         left: u64,
         handler: Option<Handler>,
     ) -> (Result<Flow, Trap>, u64) {
-        let Decoded::Op(mut op, _) = decode(bytes, self.cpu.code_size(), self.cpu.model) else {
+        let Some(mut op) = decode(bytes, self.cpu.code_size(), self.cpu.model) else {
             panic!("{bytes:02x?} is cut short")
         };
         op.run = handler.unwrap_or(op.run);

@@ -417,6 +417,37 @@ fn invalid_opcodes_and_pause() {
     assert_eq!((exit.steps, exit.stop), (1, Stop::Yield));
 }
 
+/// As the host has it (an Intel CPU).
+#[test]
+fn more_than_15_bytes_are_a_general_protection_fault() {
+    let mut b = Bench::long();
+    let mut padded = |prefix: &[u8], n: usize, rest: &[u8]| {
+        let mut bytes = [prefix, &vec![0x66; n], rest].concat();
+        bytes.truncate(15);
+        b.execute(&bytes, 1).0
+    };
+    for (prefix, n, rest, result) in [
+        (&[][..], 14, &[0x90][..], Ok(Flow::Next)),
+        (&[], 15, &[0x90], Err(Trap::GP)),
+        (&[], 13, &[0x0f, 0x0b], Err(Trap::UD)),
+        (&[], 14, &[0x0f, 0x0b], Err(Trap::GP)),
+        (&[], 14, &[0x06], Err(Trap::UD)),
+        (&[], 12, &[0x0f, 0xff, 0xc0], Err(Trap::UD)),
+        (&[], 13, &[0x0f, 0xff, 0xc0], Err(Trap::GP)),
+        (&[0xf0], 13, &[0x90], Err(Trap::UD)),
+        (&[0xf0], 13, &[0x81, 0xc0], Err(Trap::GP)),
+        (&[], 11, &[0xb8, 0, 0], Ok(Flow::Next)),
+        (&[], 13, &[0xb8, 0, 0], Err(Trap::GP)),
+        // REX prefixes before the last one count, and mean nothing.
+        (&[0x48, 0x48], 11, &[0x0f, 0x0b], Err(Trap::UD)),
+        (&[0x48, 0x48], 12, &[0x0f, 0x0b], Err(Trap::GP)),
+        (&[0xf2, 0xf3, 0x2e], 10, &[0x0f, 0x0b], Err(Trap::UD)),
+        (&[0xf2, 0xf3, 0x2e], 11, &[0x0f, 0x0b], Err(Trap::GP)),
+    ] {
+        assert_eq!(padded(prefix, n, rest), result, "{prefix:02x?}, {n} of 66, {rest:02x?}");
+    }
+}
+
 #[test]
 fn counts_of_zeros_where_the_decoder_knows_them() {
     // The models decode F3 0F BC and F3 0F BD as BSF and BSR: the handlers are chosen by hand.

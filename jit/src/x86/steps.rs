@@ -72,7 +72,7 @@ pub fn steps(src: &Source<'_>) -> Vec<Step> {
         let ins = Decoder::with_ip(bits, bytes, rip, src.model.decoder_options()).decode();
         let same = ins.len() == usize::from(op.len) && ins.code() as u16 == op.code;
         let next = rip.wrapping_add(op.len.into());
-        let plan = if same && src.model.supports(&ins) {
+        let plan = if same && src.model.supports(ins.code()) {
             int::plan(&ins, op, src.long)
                 .or_else(|| branch::plan(&ins, op, src.long))
                 .or_else(|| string::plan(&ins, op, src.long))
