@@ -7,7 +7,7 @@
 #![allow(unsafe_code, reason = "calling compiled code, and being called by it")]
 
 use super::block::{OpInfo, Shared, exit};
-use super::regs::{BIAS, Ctx, Pair};
+use super::regs::{BIAS, Ctx, Pair, VAIN};
 use super::{Mode, flags, lazy, returns, sse, x87};
 use dejavm_interp::mem::PAGE_SIZE;
 use dejavm_interp::tlb::{Access, Tlb, table_hits};
@@ -76,7 +76,7 @@ const HOST_MXCSR: u32 = 0x1f80;
 fn refresh(ctx: &mut Ctx, ex: &Exec<'_>) {
     ctx.tlb = ex.tlb.space() as u64;
     ctx.stamp = ex.tlb.stamp();
-    ctx.check_recent([ctx.stamp, ex.tlb.write_drops(), ctx.memory]);
+    ctx.check_recent(ex.tlb.write_drops());
     ctx.fs_base = ex.cpu.seg(seg::FS).base;
     ctx.gs_base = ex.cpu.seg(seg::GS).base;
     ctx.plain = [seg::FS, seg::GS].map(|s| super::plain(ex.cpu.seg(s)));
@@ -97,10 +97,15 @@ extern "sysv64" fn fill_tlb(ctx: *mut Ctx, lin: u64, access: u64) -> u64 {
         let ex = &mut *(ctx.exec as *mut Exec<'_>);
         (ctx, ex)
     };
+    if ctx.vain >= VAIN && ctx.vain < 2 * VAIN {
+        ctx.vain += 1;
+        return 0;
+    }
     let access = [Access::Read, Access::Write, Access::Fetch][access as usize];
     let filled = ex.fill(lin, access);
+    ctx.vain = if filled { ctx.vain.saturating_sub(1) } else { ctx.vain + 1 }.min(VAIN);
     // A frame may have become a table, whose permissions to write are gone.
-    ctx.check_recent([ctx.stamp, ex.tlb.write_drops(), ctx.memory]);
+    ctx.check_recent(ex.tlb.write_drops());
     filled.into()
 }
 

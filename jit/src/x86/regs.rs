@@ -207,7 +207,13 @@ pub struct Ctx {
     pub pairs: [Pair; 2],
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
+    /// Calls of `fill` in a row that did not fill anything, see [`VAIN`].
+    pub vain: u8,
 }
+
+/// After so many calls of [`Ctx::fill`] in vain the guest does little but faults: as many go to the interpreter at once,
+/// which walks through the page tables itself.
+pub const VAIN: u8 = 16;
 
 impl Ctx {
     /// Code of this mode is about to run.
@@ -216,20 +222,22 @@ impl Ctx {
         self.jumps = self.targets[mode.index()];
     }
 
-    /// Forgets the translations used last unless they hold for this.
-    pub fn check_recent(&mut self, now: [u64; 3]) {
+    /// Forgets the translations used last unless they hold for this number of permissions dropped, and for the stamp and
+    /// the place of memory that are here.
+    pub fn check_recent(&mut self, write_drops: u64) {
         let set = usize::from(self.mode.user);
-        if self.recent_for[set] != now {
+        let now = [self.stamp, write_drops, self.memory];
+        // One by one: the host waits for stores before it loads several of them at once.
+        if self.recent_for[set].iter().zip(now).any(|(then, now)| *then != now) {
             self.recent_for[set] = now;
             let level = set * RECENT_LEVEL..(set + 1) * RECENT_LEVEL;
             // What the other level has a part in is forgotten there too.
             let words = level.start / RECENT_WORD..level.end.div_ceil(RECENT_WORD);
             for word in words {
-                let used = std::mem::take(&mut self.recent_used.0[word]).to_ne_bytes();
-                if used == [0; 8] {
-                    continue;
-                }
-                for (group, _) in used.iter().enumerate().filter(|g| *g.1 != 0) {
+                let mut used = std::mem::take(&mut self.recent_used.0[word]).to_le();
+                while used != 0 {
+                    let group = used.trailing_zeros() as usize / 8;
+                    used &= !(0xff << (8 * group));
                     let start = word * RECENT_WORD + group * RECENT_GROUP;
                     let end = self.recent.0.len().min(start + RECENT_GROUP);
                     self.recent.0[start..end].fill(Recent::NONE);
