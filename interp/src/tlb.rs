@@ -8,7 +8,8 @@
 //! translation at the next instruction boundary. So flush instructions mean nothing here, and a
 //! guest behaves as if there were no TLB.
 //!
-//! An entry for writing exists only for a frame without attributes, whose dirty bit is set.
+//! An entry for writing exists only for a frame without attributes, whose dirty bit is set. For other frames there are
+//! entries of their own: stores through them need no walk, but pass the barrier.
 
 use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE};
 use std::mem::offset_of;
@@ -17,8 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Entries for one kind of access in one space, a power of two. Large, for whoever follows pointers: what is not
 /// used costs nothing.
 pub const WAYS: usize = 4096;
-/// Entries of one space: reads, writes, fetches, and a quarter unused to keep powers of two.
-const SPACE: usize = WAYS * 4;
+/// Kinds of entries: those of [`Access`], and [`BARRED`].
+const KINDS: usize = 4;
+/// Entries for writing to frames with attributes.
+const BARRED: usize = 3;
+/// Entries of one space.
+const SPACE: usize = WAYS * KINDS;
 /// Address spaces kept; the last is never filled.
 const SPACES: usize = 16;
 /// The space that is never filled: every access takes the slow path.
@@ -111,7 +116,7 @@ pub struct Tlb {
     /// Each an [`Entry`]: tag and offset. Memory that the host gives zeroed, a page when it is first written.
     entries: Box<[[u64; 2]; SPACE * SPACES]>,
     /// By space and kind of access the groups of entries that may hold something.
-    used: Box<[[u64; WORDS]; 4 * SPACES]>,
+    used: Box<[[u64; WORDS]; KINDS * SPACES]>,
     keys: [Option<Key>; SPACES],
     current: usize,
     /// The current space before this one.
@@ -163,7 +168,7 @@ impl Default for Tlb {
         let last_stamp = TLBS.fetch_add(1, Ordering::Relaxed) << 40;
         Self {
             entries,
-            used: Box::new([[0; WORDS]; 4 * SPACES]),
+            used: Box::new([[0; WORDS]; KINDS * SPACES]),
             keys: [None; SPACES],
             current: UNCACHED,
             before: UNCACHED,
@@ -296,9 +301,9 @@ impl Tlb {
         self.current = space;
     }
 
-    /// Empties the entries of one kind of access in a space whose tag is one of these.
-    fn drop_where(&mut self, space: usize, access: usize, drop: impl Fn(&[u64; 2]) -> bool) {
-        let kind = space * 4 + access;
+    /// Empties the entries of one kind in a space whose tag is one of these.
+    fn drop_where(&mut self, space: usize, kind: usize, drop: impl Fn(&[u64; 2]) -> bool) {
+        let kind = space * KINDS + kind;
         for word in 0..WORDS {
             let mut bits = self.used[kind][word];
             while bits != 0 {
@@ -314,16 +319,16 @@ impl Tlb {
         }
     }
 
-    /// Empties all entries of one kind of access in a space.
-    fn drop_all(&mut self, space: usize, access: usize) {
-        self.drop_where(space, access, |_| true);
-        self.used[space * 4 + access] = [0; WORDS];
+    /// Empties all entries of one kind in a space.
+    fn drop_all(&mut self, space: usize, kind: usize) {
+        self.drop_where(space, kind, |_| true);
+        self.used[space * KINDS + kind] = [0; WORDS];
     }
 
     /// Empties all entries of a space.
     fn drop_space(&mut self, space: usize) {
         self.new_stamp(space);
-        (0..3).for_each(|access| self.drop_all(space, access));
+        (0..KINDS).for_each(|kind| self.drop_all(space, kind));
     }
 
     fn clear_space(&mut self, space: usize) {
@@ -371,18 +376,42 @@ impl Tlb {
             return;
         }
         self.fills += 1;
-        let i = self.index(lin, access);
-        if self.size.ways < WAYS {
-            // The entries that a smaller table would have in this place.
-            let pages = (self.size.ways as u64 - 1) << PAGE_SHIFT;
-            self.drop_where(self.current, access as usize, |e| (e[0] ^ lin) & pages == 0);
-        }
-        self.entries[i] = [lin & !(PAGE_SIZE - 1), offset & !(PAGE_SIZE - 1)];
-        let group = i % WAYS / GROUP;
-        self.used[self.current * 4 + access as usize][group / 64] |= 1 << (group % 64);
+        self.put(lin, access as usize, way(lin, access), offset);
         if access == Access::Write {
             self.note_writer(lin, offset);
         }
+    }
+
+    fn put(&mut self, lin: u64, kind: usize, way: usize, offset: u64) {
+        if self.size.ways < WAYS {
+            // The entries that a smaller table would have in this place.
+            let pages = (self.size.ways as u64 - 1) << PAGE_SHIFT;
+            self.drop_where(self.current, kind, |e| (e[0] ^ lin) & pages == 0);
+        }
+        let kind = self.current * KINDS + kind;
+        self.entries[kind * WAYS + way] = [lin & !(PAGE_SIZE - 1), offset & !(PAGE_SIZE - 1)];
+        let group = way / GROUP;
+        self.used[kind][group / 64] |= 1 << (group % 64);
+    }
+
+    /// Caches what follows a store to `lin` whose dirty bit is set: the permission to write to its page's frame, or
+    /// while that has attributes the place alone.
+    pub fn fill_stored(&mut self, mem: &Memory, lin: u64, offset: u64) {
+        if mem.attrs(offset) == 0 {
+            self.fill(lin, Access::Write, offset);
+        } else if self.current != UNCACHED {
+            self.put(lin, BARRED, way(lin, Access::Write), offset);
+        }
+    }
+
+    /// Where `size` bytes at `lin` lie that may be stored to by way of the barrier, if they lie in one page and that is
+    /// known.
+    #[inline]
+    pub fn barred(&self, lin: u64, size: u8) -> Option<u64> {
+        let i = self.current * SPACE + BARRED * WAYS + way(lin, Access::Write);
+        let [tag, offset] = self.entries[i & (SPACE * SPACES - 1)];
+        let d = lin.wrapping_sub(tag);
+        (d <= PAGE_SIZE - u64::from(size)).then(|| offset + d)
     }
 
     fn note_writer(&mut self, lin: u64, offset: u64) {
@@ -531,16 +560,18 @@ impl Tlb {
         for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
             self.new_stamp(s);
             if span == PAGE_SHIFT {
-                for access in [Access::Read, Access::Write, Access::Fetch] {
-                    let i = s * SPACE + access as usize * WAYS + way(base, access);
+                for kind in 0..KINDS {
+                    let way =
+                        way(base, if kind == Access::Fetch as usize { Access::Fetch } else { Access::Read });
+                    let i = s * SPACE + kind * WAYS + way;
                     // Addresses are compared as 48 bits: a table does not know the sign extension.
                     if (self.entries[i][0] ^ base) << 16 == 0 {
                         self.entries[i] = empty(i);
                     }
                 }
             } else {
-                for access in 0..3 {
-                    self.drop_where(s, access, |e| (e[0] ^ base) << 16 >> 16 >> span == 0);
+                for kind in 0..KINDS {
+                    self.drop_where(s, kind, |e| (e[0] ^ base) << 16 >> 16 >> span == 0);
                 }
             }
         }

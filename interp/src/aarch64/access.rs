@@ -177,6 +177,15 @@ impl Exec<'_> {
 
     #[inline(never)]
     fn store_slow(&mut self, va: u64, size: u8, v: u128, unprivileged: bool) -> Result<(), Trap> {
+        if !unprivileged
+            && size <= 8
+            && !self.strict(va, size)
+            && let Some(offset) = self.tlb.barred(va, size)
+        {
+            self.put(offset, size, v as u64);
+            self.tlb.fill_stored(self.mem, va, offset);
+            return Ok(());
+        }
         let (first, split, second) = self.pieces(va, size, Access::Write, unprivileged)?;
         match second {
             None if size == 16 => {
@@ -198,14 +207,13 @@ impl Exec<'_> {
             && !first.device
             && !tagged
             && let Place::Ram(o) = first.place
-            && self.mem.attrs(o) == 0
         {
             let own = self.tlb.current();
             if unprivileged && self.cpu.el != 0 {
                 let Some(space) = self.tlb.find(&key(self.cpu, true)) else { return Ok(()) };
                 self.tlb.set_current(space);
             }
-            self.tlb.fill(va, Access::Write, o);
+            self.tlb.fill_stored(self.mem, va, o);
             self.tlb.set_current(own);
         }
         Ok(())
@@ -230,14 +238,17 @@ impl Exec<'_> {
         }
     }
 
+    /// Stores to a place in the host mapping.
+    fn put(&mut self, offset: u64, size: u8, v: u64) {
+        self.mem.barrier(offset, size.into());
+        let (o, n) = (offset as usize, usize::from(size));
+        self.mem.bytes_mut()[o..o + n].copy_from_slice(&v.to_le_bytes()[..n]);
+        self.attention |= self.mem.has_hits();
+    }
+
     fn write_place(&mut self, t: Translation, size: u8, v: u64) {
         match t.place {
-            Place::Ram(o) => {
-                self.mem.barrier(o, size.into());
-                let n = usize::from(size);
-                self.mem.bytes_mut()[o as usize..o as usize + n].copy_from_slice(&v.to_le_bytes()[..n]);
-                self.attention |= self.mem.has_hits();
-            }
+            Place::Ram(o) => self.put(o, size, v),
             Place::Rom(_) | Place::Bus => {
                 let at = self.at();
                 self.bus.mmio_write(self.mem, at, t.phys, size, v);

@@ -195,6 +195,11 @@ impl Exec<'_> {
 
     #[inline(never)]
     fn write_slow(&mut self, s: u8, lin: u64, size: u8, v: u64) -> Result<(), Trap> {
+        if let Some(offset) = self.tlb.barred(lin, size) {
+            self.put(offset, size, v);
+            self.tlb.fill_stored(self.mem, lin, offset);
+            return Ok(());
+        }
         let pieces = self.pieces(s, lin, size, Access::Write)?;
         self.write_pieces(&pieces, size, v);
         self.permit_write(lin, &pieces);
@@ -320,12 +325,7 @@ impl Exec<'_> {
 
     fn write_place(&mut self, t: Translation, size: u8, v: u64) {
         match t.place {
-            Place::Ram(o) => {
-                self.mem.barrier(o, size.into());
-                let n = usize::from(size);
-                self.mem.bytes_mut()[o as usize..o as usize + n].copy_from_slice(&v.to_le_bytes()[..n]);
-                self.attention |= self.mem.has_hits();
-            }
+            Place::Ram(o) => self.put(o, size, v),
             Place::Rom(_) | Place::Bus => {
                 self.bus.mmio_write(self.mem, self.at(), t.phys, size, v);
                 self.event(What::Mmio { addr: t.phys, size, write: true, value: v });
@@ -334,14 +334,21 @@ impl Exec<'_> {
         }
     }
 
-    /// Caches the permission to write after a store, if its frame has no attribute left.
+    /// Stores to a place in the host mapping.
+    fn put(&mut self, offset: u64, size: u8, v: u64) {
+        self.mem.barrier(offset, size.into());
+        let (o, n) = (offset as usize, usize::from(size));
+        self.mem.bytes_mut()[o..o + n].copy_from_slice(&v.to_le_bytes()[..n]);
+        self.attention |= self.mem.has_hits();
+    }
+
+    /// Caches what a store has shown, after it passed the barrier.
     fn permit_write(&mut self, lin: u64, p: &Pieces) {
         if p.second.is_none()
             && p.first.write_ok
             && let Place::Ram(o) = p.first.place
-            && self.mem.attrs(o) == 0
         {
-            self.tlb.fill(lin, Access::Write, o);
+            self.tlb.fill_stored(self.mem, lin, o);
         }
     }
 

@@ -205,6 +205,15 @@ impl Exec<'_> {
         if cached || !self.tlb.caches() || self.cpu.long_mode() && !Self::canonical(lin) {
             return false;
         }
+        if access == Access::Write
+            && let Some(offset) = self.tlb.barred(lin, 1)
+        {
+            let free = self.mem.attrs(offset) == 0;
+            if free {
+                self.tlb.fill(lin, access, offset);
+            }
+            return free;
+        }
         let key = key(self.cpu, Rights::Current);
         let Ok(found) = find(self.cpu, self.mem, &key, lin, access) else { return false };
         let t = found.translation;

@@ -97,13 +97,15 @@ extern "sysv64" fn fill_tlb(ctx: *mut Ctx, lin: u64, access: u64) -> u64 {
         let ex = &mut *(ctx.exec as *mut Exec<'_>);
         (ctx, ex)
     };
-    if ctx.vain >= VAIN && ctx.vain < 2 * VAIN {
-        ctx.vain += 1;
+    let vain = &mut ctx.vain[access as usize];
+    if (VAIN..2 * VAIN).contains(vain) {
+        *vain += 1;
         return 0;
     }
     let access = [Access::Read, Access::Write, Access::Fetch][access as usize];
     let filled = ex.fill(lin, access);
-    ctx.vain = if filled { ctx.vain.saturating_sub(1) } else { ctx.vain + 1 }.min(VAIN);
+    *vain = (*vain).min(VAIN);
+    *vain = if filled { vain.saturating_sub(2) } else { VAIN.min(*vain + 1) };
     // A frame may have become a table, whose permissions to write are gone.
     ctx.check_recent(ex.tlb.write_drops());
     filled.into()

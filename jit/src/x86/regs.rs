@@ -207,8 +207,9 @@ pub struct Ctx {
     pub pairs: [Pair; 2],
     /// The x87 state on its way into the host and out of it.
     pub image: Image,
-    /// Calls of `fill` in a row that did not fill anything, see [`VAIN`].
-    pub vain: u8,
+    /// By kind of access: calls of `fill` that did not fill anything, more than twice as many as those that did, see
+    /// [`VAIN`].
+    pub vain: [u8; 3],
 }
 
 /// After so many calls of [`Ctx::fill`] in vain the guest does little but faults: as many go to the interpreter at once,
