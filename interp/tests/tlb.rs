@@ -2,7 +2,7 @@
 //! the entry.
 
 use dejavm_interp::mem::{Hit, Memory, Region, attr};
-use dejavm_interp::tlb::{Access, Key, Tlb, WAYS, table_hits};
+use dejavm_interp::tlb::{Access, Key, Size, Tlb, WAYS, table_hits};
 
 /// Frames of tables, and a page's linear address.
 const TOP: u64 = 0x1000;
@@ -154,4 +154,38 @@ fn every_permission_to_write_to_a_table_is_dropped() {
             assert_eq!(a.entry(page, Access::Read).tag, page);
         }
     }
+}
+
+#[test]
+fn stores_to_a_table_find_their_place_until_its_own_entry_changes() {
+    let (mut mem, mut a) = (memory(), tlb());
+    // The table's page is mapped through itself, by entry 1 of it.
+    let lin = PAGE + 0x1000;
+    let map = |tlb: &mut Tlb, mem: &mut Memory| {
+        tlb.note_walk(mem, lin, 3, [(TOP + 16, 21), (LOW + 8, 12)]);
+        tlb.fill_stored(mem, lin, LOW + 0x18);
+    };
+    map(&mut a, &mut mem);
+    assert_eq!((a.barred(lin + 0xff8, 8), a.barred(lin + 0xff9, 8)), (Some(LOW + 0xff8), None));
+    assert_ne!(a.entry(lin, Access::Write).tag, lin, "the store has to pass the barrier");
+    assert!(!store(&mut a, &mut [], &mut mem, LOW + 16) && a.barred(lin, 8).is_some());
+    assert!(store(&mut a, &mut [], &mut mem, LOW + 8));
+    assert_eq!(a.barred(lin, 8), None);
+    // By way of the table above, of a whole flush, and of a smaller TLB's other page.
+    map(&mut a, &mut mem);
+    assert!(store(&mut a, &mut [], &mut mem, TOP + 16));
+    assert_eq!(a.barred(lin, 8), None);
+    map(&mut a, &mut mem);
+    a.clear();
+    a.select(Some(Key { root: TOP, ..Key::default() }));
+    assert_eq!(a.barred(lin, 8), None);
+    let mut small = Tlb::with_size(Size { ways: 1, ..Size::default() });
+    small.select(Some(Key { root: TOP, ..Key::default() }));
+    map(&mut small, &mut mem);
+    small.fill_stored(&mem, PAGE, LOW);
+    assert_eq!((small.barred(lin, 8), small.barred(PAGE, 8)), (None, Some(LOW)));
+    // A frame without attributes needs no barrier.
+    mem.barrier(OTHER, 1);
+    small.fill_stored(&mem, PAGE, OTHER);
+    assert_eq!(small.entry(PAGE, Access::Write).offset, OTHER);
 }
