@@ -28,7 +28,11 @@ pub fn get(asm: &mut Asm, size: u8, reg: u8, guest: u8) {
         }
         return;
     }
-    load(asm, if size == 8 { 8 } else { 4 }, reg, home(guest));
+    match home(guest) {
+        // No more than what may have been stored there last: else the host waits for that.
+        from @ Rm::Mem(..) if size < 4 => extend(asm, false, 4, size, reg, from),
+        from => load(asm, if size == 8 { 8 } else { 4 }, reg, from),
+    }
 }
 
 /// Writes a host register to a guest register of `size` bytes; doublewords must be zero-extended

@@ -215,7 +215,7 @@ impl State {
             self.remake(asm);
         }
         if self.host & CF == 0 {
-            dynasm!(asm ; .arch x64 ; bt DWORD [rbp + regs::FLAGS], 8);
+            dynasm!(asm ; .arch x64 ; bt WORD [rbp + regs::FLAGS], 8);
             self.host = 0;
         }
     }
