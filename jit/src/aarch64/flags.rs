@@ -148,7 +148,7 @@ impl State {
     /// Makes the host's CF the guest's C, or its complement. Other flags are lost.
     pub fn carry(&mut self, asm: &mut Asm, kind: Kind) {
         if !self.host {
-            dynasm!(asm ; .arch x64 ; bt DWORD [rbp + regs::FLAGS], 8);
+            dynasm!(asm ; .arch x64 ; bt WORD [rbp + regs::FLAGS], 8);
             self.kind = Kind::Borrow;
         }
         if (self.kind == Kind::Carry) != (kind == Kind::Carry) {
