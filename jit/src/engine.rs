@@ -33,8 +33,8 @@ const MANY: u64 = 16;
 const FEW_TO_STORE: u64 = 8;
 /// After so many looks that found nothing compiled, code is new, or rewritten all the time: looks are rarer then.
 const COLD: u8 = 32;
-/// Blocks that are just interpreted between two of those.
-const UNSEEN: u8 = 8;
+/// Blocks that are just interpreted between two of those, and when there were as many more as a `u8` counts.
+const UNSEEN: [u8; 2] = [8, 40];
 
 /// Why compiled code was left: the low byte of what it returns.
 pub mod exit {
@@ -725,10 +725,9 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
                 }
                 other => {
                     self.stats.interpreted += 1;
-                    if self.cold < COLD {
-                        self.cold += 1;
-                    } else if self.settings.threshold > 1 {
-                        self.unseen = UNSEEN;
+                    self.cold = self.cold.saturating_add(1);
+                    if self.cold > COLD && self.settings.threshold > 1 {
+                        self.unseen = UNSEEN[usize::from(self.cold == u8::MAX)];
                     }
                     match other {
                         Next::Decoded(block) if !PROBED => {
