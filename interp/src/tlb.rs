@@ -560,10 +560,10 @@ impl Tlb {
         for s in (0..UNCACHED).filter(|s| spaces >> s & 1 != 0) {
             self.new_stamp(s);
             if span == PAGE_SHIFT {
-                for kind in 0..KINDS {
-                    let way =
-                        way(base, if kind == Access::Fetch as usize { Access::Fetch } else { Access::Read });
-                    let i = s * SPACE + kind * WAYS + way;
+                // The last are the barred ones, which lie where those for writing do.
+                let kinds: [Access; KINDS] = [Access::Read, Access::Write, Access::Fetch, Access::Write];
+                for (kind, access) in kinds.into_iter().enumerate() {
+                    let i = s * SPACE + kind * WAYS + way(base, access);
                     // Addresses are compared as 48 bits: a table does not know the sign extension.
                     if (self.entries[i][0] ^ base) << 16 == 0 {
                         self.entries[i] = empty(i);

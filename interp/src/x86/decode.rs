@@ -90,7 +90,7 @@ impl<'a> Decoding<'a> {
         let prefix =
             |b: u8| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0) || repeat(b) || rex(b);
         let prefixes = &bytes[..bytes.iter().position(|&b| !prefix(b)).unwrap_or(bytes.len())];
-        // Without the prefixes that do not matter to the length, is it cut short now? With none such it cannot be too long.
+        // Is it cut short without the prefixes that do not matter to the length? With none such it cannot be too long.
         let matters = |i: usize, b: u8| {
             let behind = &prefixes[i + 1..];
             match b {

@@ -212,8 +212,8 @@ pub struct Ctx {
     pub vain: [u8; 3],
 }
 
-/// After so many calls of [`Ctx::fill`] in vain the guest does little but faults: as many go to the interpreter at once,
-/// which walks through the page tables itself.
+/// After so many calls of [`Ctx::fill`] in vain the guest does little but faults: as many go to the interpreter at
+/// once, which walks through the page tables itself.
 pub const VAIN: u8 = 16;
 
 impl Ctx {
@@ -223,8 +223,8 @@ impl Ctx {
         self.jumps = self.targets[mode.index()];
     }
 
-    /// Forgets the translations used last unless they hold for this number of permissions dropped, and for the stamp and
-    /// the place of memory that are here.
+    /// Forgets the translations used last unless they hold for this number of permissions dropped, and for the stamp
+    /// and the place of memory that are here.
     pub fn check_recent(&mut self, write_drops: u64) {
         let set = usize::from(self.mode.user);
         let now = [self.stamp, write_drops, self.memory];
