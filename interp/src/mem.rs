@@ -541,6 +541,12 @@ impl Memory {
         !self.code_hits.is_empty()
     }
 
+    /// True when stores into page tables wait.
+    #[inline]
+    pub fn has_table_hits(&self) -> bool {
+        !self.table_hits.is_empty()
+    }
+
     /// True when stores into page tables wait, and nothing else.
     #[inline]
     pub fn only_table_hits(&self) -> bool {

@@ -119,6 +119,8 @@ pub struct Tlb {
     used: Box<[[u64; WORDS]; KINDS * SPACES]>,
     keys: [Option<Key>; SPACES],
     current: usize,
+    /// The current space while nothing is looked up, see [`Tlb::suspend`].
+    suspended: Option<usize>,
     /// The current space before this one.
     before: usize,
     next_victim: usize,
@@ -171,6 +173,7 @@ impl Default for Tlb {
             used: Box::new([[0; WORDS]; KINDS * SPACES]),
             keys: [None; SPACES],
             current: UNCACHED,
+            suspended: None,
             before: UNCACHED,
             next_victim: 0,
             changes: 0,
@@ -261,6 +264,29 @@ impl Tlb {
 
     /// Makes the space of `key` the current one; `None` for the one that caches nothing.
     pub fn select(&mut self, key: Option<Key>) {
+        let suspended = self.suspended.is_some();
+        self.resume();
+        self.choose(key);
+        if suspended {
+            self.suspend();
+        }
+    }
+
+    /// A store hit a table entry that something cached came through. Until [`table_hits`] has dealt with it, at the
+    /// next boundary, nothing is looked up or cached: the step's other accesses walk, and find what was stored.
+    pub fn suspend(&mut self) {
+        if self.suspended.is_none() {
+            self.suspended = Some(std::mem::replace(&mut self.current, UNCACHED));
+        }
+    }
+
+    fn resume(&mut self) {
+        if let Some(space) = self.suspended.take() {
+            self.current = space;
+        }
+    }
+
+    fn choose(&mut self, key: Option<Key>) {
         let Some(key) = key else {
             self.current = UNCACHED;
             return;
@@ -362,6 +388,7 @@ impl Tlb {
         }
         self.tables.clear();
         self.current = UNCACHED;
+        self.suspended = None;
     }
 
     /// Drops every translation, keeps the current space.
@@ -619,6 +646,8 @@ pub(crate) fn slots(offset: u64, entry: u32) -> (usize, u64) {
 
 /// Drops what came from the table entries that stores hit, from every TLB of a machine.
 pub fn table_hits(own: &mut Tlb, others: &mut [Tlb], mem: &mut Memory, hits: &[Hit]) {
+    own.resume();
+    others.iter_mut().for_each(Tlb::resume);
     let mut ended = Vec::new();
     for &hit in hits {
         own.table_hit(hit, &mut ended);

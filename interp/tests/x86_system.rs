@@ -301,6 +301,22 @@ fn a_stored_page_table_entry_counts_at_the_next_instruction() {
     assert_eq!(m.frame64(true).rip, CODE + 5);
 }
 
+/// The stack lies in the page table that maps it: what an interrupt's first pushes store there, its others find.
+#[test]
+fn a_table_entry_stored_by_a_step_counts_in_the_rest_of_the_step() {
+    let mut m = Machine::long(0);
+    m.map(PT_WINDOW, PTE_P | PTE_W);
+    m.point(PT_WINDOW, m.table_of(PT_WINDOW));
+    let own = PT_WINDOW + (PT_WINDOW >> 12 & 511) * 8;
+    // SS or RSP is stored over the entry: not present. No other frame can be pushed then.
+    m.cpu.regs[4] = (own + 16) & !15;
+    m.cpu.regs[6] = PT_WINDOW + (PT_WINDOW >> 12 & 511 ^ 256) * 8;
+    // mov [rsi], rdi, so that the place is known, and int3.
+    m.put(CODE, &[0x48, 0x89, 0x3e, 0x48, 0x89, 0x3e, 0xcc]);
+    m.cpu.set_rip(CODE);
+    assert_eq!(m.run(10).stop, Stop::Shutdown);
+}
+
 #[test]
 fn protected_mode_gates_push_by_their_size() {
     // 16-bit interrupt gate, same level.

@@ -339,7 +339,12 @@ impl Exec<'_> {
         self.mem.barrier(offset, size.into());
         let (o, n) = (offset as usize, usize::from(size));
         self.mem.bytes_mut()[o..o + n].copy_from_slice(&v.to_le_bytes()[..n]);
-        self.attention |= self.mem.has_hits();
+        if self.mem.has_hits() {
+            self.attention = true;
+            if self.mem.has_table_hits() {
+                self.tlb.suspend();
+            }
+        }
     }
 
     /// Caches what a store has shown, after it passed the barrier.
