@@ -90,6 +90,25 @@ impl<G: Guest> Exec<'_, G> {
 
     /// Must follow every call of the bus.
     pub fn after_bus(&mut self) {
-        self.attention |= self.bus.attention() || self.mem.has_hits();
+        self.attention |= self.bus.attention();
+        self.heed_hits();
+    }
+
+    /// Stores `size` bytes (1 to 8) at an offset in the host mapping, by way of the barrier.
+    pub fn store_at(&mut self, offset: u64, size: u8, v: u64) {
+        self.mem.barrier(offset, size.into());
+        let (o, n) = (offset as usize, usize::from(size));
+        self.mem.bytes_mut()[o..o + n].copy_from_slice(&v.to_le_bytes()[..n]);
+        self.heed_hits();
+    }
+
+    /// Must follow what stores.
+    fn heed_hits(&mut self) {
+        if self.mem.has_hits() {
+            self.attention = true;
+            if self.mem.has_table_hits() {
+                self.tlb.suspend();
+            }
+        }
     }
 }

@@ -5,8 +5,8 @@
 //! keeps the translations of several spaces, so that neither a context switch nor a change of
 //! privilege flushes anything. The entries are watched: frames that were walked through have
 //! [`TABLE`](crate::mem::attr::TABLE), and a store to an entry that a cached translation came from drops that
-//! translation at the next instruction boundary. So flush instructions mean nothing here, and a
-//! guest behaves as if there were no TLB.
+//! translation at the next instruction boundary; the rest of the step looks nothing up. So flush
+//! instructions mean nothing here, and a guest behaves as if there were no TLB.
 //!
 //! An entry for writing exists only for a frame without attributes, whose dirty bit is set. For other frames there are
 //! entries of their own: stores through them need no walk, but pass the barrier.

@@ -33,7 +33,7 @@ const MANY: u64 = 16;
 const FEW_TO_STORE: u64 = 8;
 /// After so many looks that found nothing compiled, code is new, or rewritten all the time: looks are rarer then.
 const COLD: u8 = 32;
-/// Blocks that are just interpreted between two of those, and when there were as many more as a `u8` counts.
+/// Blocks that are just interpreted between two of those, and after 255 of them.
 const UNSEEN: [u8; 2] = [8, 40];
 
 /// Why compiled code was left: the low byte of what it returns.

@@ -182,7 +182,7 @@ impl Exec<'_> {
             && !self.strict(va, size)
             && let Some(offset) = self.tlb.barred(va, size)
         {
-            self.put(offset, size, v as u64);
+            self.store_at(offset, size, v as u64);
             self.tlb.fill_stored(self.mem, va, offset);
             return Ok(());
         }
@@ -238,22 +238,9 @@ impl Exec<'_> {
         }
     }
 
-    /// Stores to a place in the host mapping.
-    fn put(&mut self, offset: u64, size: u8, v: u64) {
-        self.mem.barrier(offset, size.into());
-        let (o, n) = (offset as usize, usize::from(size));
-        self.mem.bytes_mut()[o..o + n].copy_from_slice(&v.to_le_bytes()[..n]);
-        if self.mem.has_hits() {
-            self.attention = true;
-            if self.mem.has_table_hits() {
-                self.tlb.suspend();
-            }
-        }
-    }
-
     fn write_place(&mut self, t: Translation, size: u8, v: u64) {
         match t.place {
-            Place::Ram(o) => self.put(o, size, v),
+            Place::Ram(o) => self.store_at(o, size, v),
             Place::Rom(_) | Place::Bus => {
                 let at = self.at();
                 self.bus.mmio_write(self.mem, at, t.phys, size, v);

@@ -196,7 +196,7 @@ impl Exec<'_> {
     #[inline(never)]
     fn write_slow(&mut self, s: u8, lin: u64, size: u8, v: u64) -> Result<(), Trap> {
         if let Some(offset) = self.tlb.barred(lin, size) {
-            self.put(offset, size, v);
+            self.store_at(offset, size, v);
             self.tlb.fill_stored(self.mem, lin, offset);
             return Ok(());
         }
@@ -325,24 +325,11 @@ impl Exec<'_> {
 
     fn write_place(&mut self, t: Translation, size: u8, v: u64) {
         match t.place {
-            Place::Ram(o) => self.put(o, size, v),
+            Place::Ram(o) => self.store_at(o, size, v),
             Place::Rom(_) | Place::Bus => {
                 self.bus.mmio_write(self.mem, self.at(), t.phys, size, v);
                 self.event(What::Mmio { addr: t.phys, size, write: true, value: v });
                 self.after_bus();
-            }
-        }
-    }
-
-    /// Stores to a place in the host mapping.
-    fn put(&mut self, offset: u64, size: u8, v: u64) {
-        self.mem.barrier(offset, size.into());
-        let (o, n) = (offset as usize, usize::from(size));
-        self.mem.bytes_mut()[o..o + n].copy_from_slice(&v.to_le_bytes()[..n]);
-        if self.mem.has_hits() {
-            self.attention = true;
-            if self.mem.has_table_hits() {
-                self.tlb.suspend();
             }
         }
     }
