@@ -119,7 +119,7 @@ pub struct Tlb {
     used: Box<[[u64; WORDS]; KINDS * SPACES]>,
     keys: [Option<Key>; SPACES],
     current: usize,
-    /// The current space while nothing is looked up, see [`Tlb::suspend`].
+    /// Which will be the current space again after [`Tlb::suspend`].
     suspended: Option<usize>,
     /// The current space before this one.
     before: usize,
@@ -273,7 +273,8 @@ impl Tlb {
     }
 
     /// A store hit a table entry that something cached came through. Until [`table_hits`] has dealt with it, at the
-    /// next boundary, nothing is looked up or cached: the step's other accesses walk, and find what was stored.
+    /// next boundary, nothing is looked up: the step's other accesses walk, and find what was stored. What they cache
+    /// is dropped by the hit if it came through the entry before.
     pub fn suspend(&mut self) {
         if self.suspended.is_none() {
             self.suspended = Some(std::mem::replace(&mut self.current, UNCACHED));
@@ -312,19 +313,20 @@ impl Tlb {
         self.current = victim;
     }
 
-    /// False while nothing is cached.
+    /// False while nothing is looked up.
     pub fn caches(&self) -> bool {
         self.current != UNCACHED
     }
 
-    /// The current space, to come back to with [`Tlb::set_current`].
+    /// The space where translations are cached, also while nothing is looked up in it; to come back to with
+    /// [`Tlb::set_current`].
     pub fn current(&self) -> usize {
-        self.current
+        self.suspended.unwrap_or(self.current)
     }
 
     /// Goes back to a space that [`Tlb::current`] gave, while no other was selected anew since.
     pub fn set_current(&mut self, space: usize) {
-        self.current = space;
+        *self.suspended.as_mut().unwrap_or(&mut self.current) = space;
     }
 
     /// Empties the entries of one kind in a space whose tag is one of these.
@@ -399,7 +401,7 @@ impl Tlb {
 
     /// Caches that `lin`'s page lies at `offset` for `access`.
     pub fn fill(&mut self, lin: u64, access: Access, offset: u64) {
-        if self.current == UNCACHED {
+        if self.current() == UNCACHED {
             return;
         }
         self.fills += 1;
@@ -410,12 +412,13 @@ impl Tlb {
     }
 
     fn put(&mut self, lin: u64, kind: usize, way: usize, offset: u64) {
+        let space = self.current();
         if self.size.ways < WAYS {
             // The entries that a smaller table would have in this place.
             let pages = (self.size.ways as u64 - 1) << PAGE_SHIFT;
-            self.drop_where(self.current, kind, |e| (e[0] ^ lin) & pages == 0);
+            self.drop_where(space, kind, |e| (e[0] ^ lin) & pages == 0);
         }
-        let kind = self.current * KINDS + kind;
+        let kind = space * KINDS + kind;
         self.entries[kind * WAYS + way] = [lin & !(PAGE_SIZE - 1), offset & !(PAGE_SIZE - 1)];
         let group = way / GROUP;
         self.used[kind][group / 64] |= 1 << (group % 64);
@@ -426,7 +429,7 @@ impl Tlb {
     pub fn fill_stored(&mut self, mem: &Memory, lin: u64, offset: u64) {
         if mem.attrs(offset) == 0 {
             self.fill(lin, Access::Write, offset);
-        } else if self.current != UNCACHED {
+        } else if self.current() != UNCACHED {
             self.put(lin, BARRED, way(lin, Access::Write), offset);
         }
     }
@@ -447,9 +450,10 @@ impl Tlb {
             self.writers.resize(frame + 1, Writers::NONE);
         }
         let way = way(lin, Access::Write) as u16;
+        let space = 1 << self.current();
         let Writers::Few(few) = &mut self.writers[frame] else { return };
         match few.iter_mut().find(|(w, spaces)| *w == way || *spaces == 0) {
-            Some(place) => *place = (way, place.1 | 1 << self.current),
+            Some(place) => *place = (way, place.1 | space),
             None => self.writers[frame] = Writers::Many,
         }
     }
@@ -465,6 +469,7 @@ impl Tlb {
         steps: impl IntoIterator<Item = (u64, u32)>,
     ) {
         let mut parent = Parent::None;
+        let space = 1 << self.current();
         for (pte, span) in steps {
             let frame = (pte >> PAGE_SHIFT) as usize;
             // As 48 bits: the halves of the address space have one table at the top.
@@ -485,7 +490,7 @@ impl Tlb {
                     None => Box::new(new),
                 }
             });
-            table.spaces |= 1 << self.current;
+            table.spaces |= space;
             if (table.base, table.span, table.entry) != (base, span, entry) {
                 table.shared = true;
             }

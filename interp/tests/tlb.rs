@@ -189,3 +189,41 @@ fn stores_to_a_table_find_their_place_until_its_own_entry_changes() {
     small.fill_stored(&mem, PAGE, OTHER);
     assert_eq!(small.entry(PAGE, Access::Write).offset, OTHER);
 }
+
+/// Between a store into a table entry in use and the boundary nothing is found; what is cached then stays only if it
+/// came through other entries.
+#[test]
+fn what_is_cached_after_a_hit_in_the_same_step_outlives_it_unless_it_was_hit() {
+    let (mut mem, mut a) = (memory(), tlb());
+    (0..2).for_each(|n| walk(&mut a, &mut mem, LOW, n));
+    let space = a.current();
+    mem.barrier(LOW, 8);
+    a.suspend();
+    assert!(!a.caches() && !cached(&a, 0) && !cached(&a, 1));
+    assert_eq!(a.current(), space);
+    [0, 2].iter().for_each(|&n| walk(&mut a, &mut mem, LOW, n));
+    assert!(!cached(&a, 0) && !cached(&a, 2));
+    let mut hits: Vec<Hit> = Vec::new();
+    mem.take_table_hits(&mut hits);
+    table_hits(&mut a, &mut [], &mut mem, &hits);
+    assert!(!cached(&a, 0) && cached(&a, 1) && cached(&a, 2));
+}
+
+/// Accesses with another's rights are cached in that one's space, also while nothing is looked up.
+#[test]
+fn another_space_is_filled_while_nothing_is_looked_up() {
+    let (mut mem, mut a) = (memory(), tlb());
+    let other = a.current();
+    let key = Key { root: TOP, mode: 1, ..Key::default() };
+    a.select(Some(key));
+    let own = a.current();
+    walk(&mut a, &mut mem, LOW, 0);
+    a.suspend();
+    a.set_current(other);
+    walk(&mut a, &mut mem, LOW, 1);
+    a.set_current(own);
+    table_hits(&mut a, &mut [], &mut mem, &[]);
+    assert!(a.current() == own && cached(&a, 0) && !cached(&a, 1));
+    a.set_current(other);
+    assert!(!cached(&a, 0) && cached(&a, 1));
+}
