@@ -97,12 +97,12 @@ impl<G: Guest, B> Driver<G, B> {
 }
 
 impl<G: Guest, B: Blocks<G>> Driver<G, B> {
-    /// Acts on stores into code.
-    fn take_code_hits(&mut self, mem: &mut Memory) {
+    /// Acts on stores into code that were made before step `now`.
+    fn take_code_hits(&mut self, mem: &mut Memory, now: u64) {
         let mut hits = std::mem::take(&mut self.hits);
         mem.take_code_hits(&mut hits);
         for hit in hits.drain(..) {
-            self.cache.code_hit(mem, hit);
+            self.cache.code_hit(mem, hit, now);
         }
         self.hits = hits;
         self.blocks.dropped(&mut self.cache);
@@ -119,7 +119,7 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
         self.hits = hits;
     }
 
-    fn prepare(&mut self, index: usize, mem: &mut Memory) {
+    fn prepare(&mut self, index: usize, mem: &mut Memory, now: u64) {
         if self.tlbs.len() <= index {
             self.tlbs.resize_with(index + 1, || Tlb::with_size(self.tlb_size));
         }
@@ -130,7 +130,7 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
             self.epoch = u64::MAX;
         }
         if mem.has_hits() {
-            self.take_code_hits(mem);
+            self.take_code_hits(mem, now);
             self.take_table_hits(mem);
         }
         if self.epoch != mem.epoch() {
@@ -168,7 +168,7 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
         clock: Clock,
         budget: u64,
     ) -> Exit {
-        self.prepare(index, mem);
+        self.prepare(index, mem, clock.icount);
         // A TLB is large: making one for each run would cost more than many runs do.
         let spare = self.spare.take().unwrap_or_default();
         let mut tlb = std::mem::replace(&mut self.tlbs[index], spare);
@@ -198,7 +198,8 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
             let pc = ex.pc;
             left = ex.left;
             if mem.has_hits() {
-                self.take_code_hits(mem);
+                let now = clock.icount + budget - left;
+                self.take_code_hits(mem, now);
                 // A TLB is large, and stores into code matter to none.
                 if mem.has_hits() {
                     std::mem::swap(&mut tlb, &mut self.tlbs[index]);
@@ -206,7 +207,7 @@ impl<G: Guest, B: Blocks<G>> Driver<G, B> {
                     std::mem::swap(&mut tlb, &mut self.tlbs[index]);
                 }
                 // The last step made them.
-                self.take_touches(mem, (clock.icount + budget - left).saturating_sub(1), index, pc);
+                self.take_touches(mem, now.saturating_sub(1), index, pc);
             }
             if self.epoch != mem.epoch() {
                 self.epoch = mem.epoch();
@@ -353,7 +354,7 @@ impl<G: Guest> Interpreted<G> {
         let block = match G::code(cache, tlbs, ex).map_err(|t| (t, None))? {
             Code::Block(block) => block,
             Code::Once(op) => {
-                return G::step(ex, &op).unwrap_or(Ok(Flow::Next)).map_err(|t| (t, Some(op)));
+                return Self::step(ex, &op).unwrap_or(Ok(Flow::Next));
             }
         };
         Self::run_decoded::<PROBED>(cache, ex, &block)
@@ -379,14 +380,21 @@ impl<G: Guest> Interpreted<G> {
                 }
                 ex.pc = G::linear_pc(ex.cpu);
             }
-            if let Some(result) = G::step(ex, op) {
-                return result.map_err(|trap| {
-                    G::undone(ex);
-                    (trap, Some(*op))
-                });
+            if let Some(result) = Self::step(ex, op) {
+                return result;
             }
         }
         Ok(Flow::Next)
+    }
+
+    /// See [`Guest::step`].
+    #[inline(always)]
+    fn step(ex: &mut Exec<'_, G>, op: &G::Op) -> Option<Ran<G>> {
+        let result = G::step(ex, op)?;
+        Some(result.map_err(|trap| {
+            G::undone(ex);
+            (trap, Some(*op))
+        }))
     }
 
     /// Notes a breakpoint at the instruction that comes next. True when the engine has to leave.

@@ -24,7 +24,7 @@ pub enum Boundary {
 pub enum Code<Op> {
     /// A cached block: first op and number of ops in the arena.
     Block(Block),
-    /// One instruction from outside memory, decoded for this time only.
+    /// One instruction, decoded for this time only: from outside memory, or rewritten all the time.
     Once(Op),
 }
 

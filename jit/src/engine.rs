@@ -281,6 +281,8 @@ enum Next<T: Translator> {
     Compiled(T::Mode, u64, u64),
     /// A decoded block.
     Decoded(cache::Block),
+    /// Code that is decoded each time it runs.
+    Rewritten,
     /// Nobody knows yet.
     Unknown,
 }
@@ -510,8 +512,11 @@ impl<T: Translator> Compiled<T> {
             }
         };
         let Some(number) = number else {
-            let decoded = cache.find(key).filter(|b| b.second == u64::MAX);
-            return Ok(decoded.map_or(Next::Unknown, |b| Next::Decoded(*b)));
+            return Ok(match cache.find(key) {
+                Some(b) if b.second == u64::MAX => Next::Decoded(*b),
+                None if cache.is_rewritten(offset) => Next::Rewritten,
+                _ => Next::Unknown,
+            });
         };
         let code = self.blocks[number as usize].code;
         self.targets[T::index(mode)].add(rip, page, code);
@@ -534,6 +539,9 @@ impl<T: Translator> Compiled<T> {
     ) -> Result<Option<u32>, TrapOf<T>> {
         if let Some(number) = self.again(cache, tlbs, ex, place) {
             return Ok(Some(number));
+        }
+        if cache.is_rewritten(place.key >> 4) {
+            return Ok(None);
         }
         let guest::Code::Block(decoded) = T::Guest::code(cache, tlbs, ex)? else { return Ok(None) };
         self.dropped(cache);
@@ -733,6 +741,13 @@ impl<T: Translator> Blocks<T::Guest> for Compiled<T> {
                         Next::Decoded(block) if !PROBED => {
                             Interpreted::<T::Guest>::run_decoded::<PROBED>(cache, ex, &block)?
                         }
+                        // Instruction by instruction: nothing else is to be found before a jump.
+                        Next::Rewritten if !PROBED => loop {
+                            let flow = Interpreted::<T::Guest>::run_block::<PROBED>(cache, tlbs, ex)?;
+                            if flow != Flow::Next || ex.attention || ex.left == 0 {
+                                break flow;
+                            }
+                        },
                         _ => Interpreted::<T::Guest>::run_block::<PROBED>(cache, tlbs, ex)?,
                     }
                 }

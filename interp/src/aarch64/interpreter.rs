@@ -107,17 +107,22 @@ impl Guest for A64 {
             return Ok(Code::Block(*block));
         }
         let features = ex.cpu.model.features();
-        let mut ops = cache.buffer();
         let page = &ex.mem.bytes()[offset as usize..(offset | (PAGE_SIZE - 1)) as usize + 1];
-        for word in page.chunks_exact(4).take(BLOCK_OPS) {
-            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
-            ops.push(decode(word, features));
-            if ends_block(word) {
+        let (words, _) = page.as_chunks();
+        let decode = |word: [u8; 4]| decode(u32::from_le_bytes(word), features);
+        if let Some(op) = cache.once(offset, 0, &words[0], || Some((decode(words[0]), 4))) {
+            return Ok(Code::Once(op));
+        }
+        let mut ops = cache.buffer();
+        for &word in words.iter().take(BLOCK_OPS) {
+            ops.push(decode(word));
+            if ends_block(u32::from_le_bytes(word)) {
                 break;
             }
         }
         let bytes = 4 * ops.len() as u32;
-        let (block, fresh) = cache.insert(ex.mem, offset, 0, ops, bytes, u64::MAX);
+        let now = ex.icount();
+        let (block, fresh) = cache.insert(ex.mem, offset, 0, ops, bytes, u64::MAX, now);
         if fresh {
             // The other CPUs' permissions to write there end too.
             ex.tlb.protect(offset);

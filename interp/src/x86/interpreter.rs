@@ -236,9 +236,13 @@ fn decode_block(
     code_size: u8,
     room: u64,
 ) -> Result<Code, Trap> {
-    let mut ops = cache.buffer();
     let page = (PAGE_SIZE - offset % PAGE_SIZE).min(room) as usize;
     let bytes = &ex.mem.bytes()[offset as usize..offset as usize + page];
+    let decode_one = || decode(bytes, code_size, ex.cpu.model).map(|op| (op, op.len));
+    if let Some(op) = cache.once(offset, code_size, bytes, decode_one) {
+        return Ok(Code::Once(op));
+    }
+    let mut ops = cache.buffer();
     let mut decoding = Decoding::new(bytes, code_size, ex.cpu.model);
     let mut done = 0;
     let mut second = u64::MAX;
@@ -283,7 +287,8 @@ fn decode_block(
             }
         }
     }
-    let (block, fresh) = cache.insert(ex.mem, offset, code_size, ops, done as u32, second);
+    let now = ex.icount();
+    let (block, fresh) = cache.insert(ex.mem, offset, code_size, ops, done as u32, second, now);
     if fresh {
         // The other CPUs' permissions to write there end too.
         for frame in [offset, second] {
