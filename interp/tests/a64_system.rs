@@ -205,6 +205,18 @@ fn rewritten_code_is_executed_as_it_is_now() {
     assert_eq!(g.cpu.x[5], 77);
 }
 
+/// So often that it is not kept in any cache.
+#[test]
+fn a_loop_that_rewrites_itself_runs_as_it_is_each_time() {
+    // ADD W1, W4, W3, LSL #5; STR W1, [X2]; MOVZ X5, #0; ADD X6, X6, X5; SUBS W3, W3, #1; B.NE to the start
+    let add = |rd: u32, rn: u32, rm: u32| 0x8b00_0000 | rm << 16 | rn << 5 | rd;
+    let code = [0x0b03_1481, str_w(1, 2), movz(5, 0), add(6, 6, 5), 0x7100_0463, 0x54ff_ff61];
+    let mut g = Guest::new(&code);
+    (g.cpu.x[2], g.cpu.x[3], g.cpu.x[4], g.cpu.x[6]) = (CODE + 8, 1000, movz(5, 0).into(), 0);
+    assert_eq!(g.step(6000), CODE + 24);
+    assert_eq!(g.cpu.x[6], 500_500);
+}
+
 /// At EL0, to be stepped: MDSCR_EL1.SS is set, and the return to EL0 sets PSTATE.SS.
 fn stepped(code: &[u32]) -> Guest {
     let mut g = Guest::new(&[ERET]);

@@ -317,6 +317,31 @@ fn a_table_entry_stored_by_a_step_counts_in_the_rest_of_the_step() {
     assert_eq!(m.run(10).stop, Stop::Shutdown);
 }
 
+/// A loop changes an operand, then an opcode, before it comes to them, so often that it is not kept in any cache.
+#[test]
+fn a_loop_that_rewrites_itself_runs_as_it_is_each_time() {
+    let mut m = Machine::long(0);
+    let (operand, opcode) = (CODE as u32 + 13, CODE as u32 + 31);
+    // MOV ECX, 1000; MOV [operand], ECX; MOV EAX, 0; ADD EBX, EAX; DEC ECX; JNZ back
+    let mut code = vec![0xb9, 0xe8, 3, 0, 0, 0x89, 0x0c, 0x25];
+    code.extend(operand.to_le_bytes());
+    code.extend([0xb8, 0, 0, 0, 0, 0x01, 0xc3, 0xff, 0xc9, 0x75, 0xee]);
+    // XOR BYTE [opcode], 8: INC ESI, or DEC ESI
+    code.extend([0x80, 0x34, 0x25]);
+    code.extend((opcode + 1).to_le_bytes());
+    code.extend([8, 0xff, 0xc6]);
+    // INC ECX; CMP ECX, 1001; JNE back
+    code.extend([0xff, 0xc1, 0x81, 0xf9, 0xe9, 3, 0, 0, 0x75, 0xec]);
+    m.put(CODE, &code);
+    m.cpu.set_rip(CODE);
+    (m.cpu.regs[3], m.cpu.regs[6]) = (0, 0);
+    let steps = 1 + 1000 * 5 + 1001 * 5;
+    assert_eq!(m.run(steps).steps, steps);
+    assert_eq!(m.cpu.rip(), CODE + code.len() as u64);
+    assert_eq!(m.cpu.regs[3], 500_500);
+    assert_eq!(m.cpu.regs[6] as u32, -1i32 as u32, "501 times DEC, 500 times INC");
+}
+
 #[test]
 fn protected_mode_gates_push_by_their_size() {
     // 16-bit interrupt gate, same level.

@@ -14,7 +14,8 @@ use dejavm_jit::aarch64::{Compiled, Jit, Settings};
 const SIZE: u64 = 0x4_0000;
 const TABLES: u64 = 0x1000;
 const VECTORS: u64 = 0x8000;
-const CODE: u64 = 0x1_0000;
+/// Where programs begin.
+pub const CODE: u64 = 0x1_0000;
 const CODE_WORDS: usize = 3 * 1024;
 const DATA: u64 = 0x2_0000;
 const STACK: u64 = 0x3_0000;
@@ -55,7 +56,7 @@ impl A64Bus for Board {
     fn send_event(&mut self, _: At) {}
 }
 
-fn movz(rd: u32, imm: u64, shift: u32) -> u32 {
+pub fn movz(rd: u32, imm: u64, shift: u32) -> u32 {
     0xd280_0000 | shift / 16 << 21 | (imm as u32 & 0xffff) << 5 | rd
 }
 
@@ -72,7 +73,7 @@ fn msr(rt: u32, r: u16) -> u32 {
 }
 
 /// RT = an address below 2^32.
-fn address(rt: u32, v: u64) -> [u32; 2] {
+pub fn address(rt: u32, v: u64) -> [u32; 2] {
     [movz(rt, v, 0), movk(rt, v >> 16, 16)]
 }
 
@@ -113,12 +114,12 @@ fn handlers(mem: &mut Memory, el: u8) {
     }
 }
 
-fn put_words(mem: &mut Memory, at: u64, words: &[u32]) {
+pub fn put_words(mem: &mut Memory, at: u64, words: &[u32]) {
     let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
     put(mem, at, &bytes);
 }
 
-fn machine(r: &mut Random) -> (Cpu, Memory) {
+pub fn machine(r: &mut Random) -> (Cpu, Memory) {
     let mut mem = memory(SIZE);
     let model = if r.one_in(2) { Model::MAX } else { Model::CortexA53 };
     let mut cpu = Cpu::new(model, 0, 1, CODE);

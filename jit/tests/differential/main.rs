@@ -6,5 +6,6 @@ mod aarch64;
 mod harness;
 mod levels;
 mod returns;
+mod rewritten;
 mod words;
 mod x86;
