@@ -7,6 +7,7 @@
 //! engine looks at the stores, at the next instruction boundary.
 
 use crate::mem::{Hit, Memory, PAGE_SHIFT, PAGE_SIZE, granules};
+use crate::rewritten::Rewritten;
 
 /// Slots of the direct-mapped lookup table, a power of two.
 const SLOTS: usize = 1 << 16;
@@ -38,36 +39,8 @@ struct FrameCode {
     emptied: u8,
 }
 
-/// What became of the code in the 64-byte granules that share a slot.
-#[derive(Clone, Copy, Default)]
-struct Rewritten {
-    /// How often blocks in turn were dropped that had hardly run.
-    young: u8,
-    /// Instructions to decode for one run each before a block is kept again.
-    once: u8,
-}
-
-/// An instruction of rewritten code.
-#[derive(Clone, Copy)]
-struct Known<Op> {
-    bytes: [u8; 16],
-    len: u8,
-    mode: u8,
-    op: Op,
-}
-
-/// Instructions of rewritten code that are known, a power of two.
-const KNOWN: usize = 1 << 10;
-/// Slots of what is known of rewritten code, a power of two.
-const REWRITTEN: usize = 1 << 10;
-/// A block that is dropped within so many steps was hardly worth keeping.
-const YOUNG: u64 = 256;
-/// After so many of them nothing is kept for a while: not to decode what does not run, not to watch the frame, and to
-/// drop nothing costs less.
-const YOUNGS: u8 = 8;
-
 /// A frame that was so often left without blocks by stores is no code any more. Watching it again would cost more than
-/// a few needless looks at stores into it. Nor is it when blocks are not kept for a while, see [`Cache::once`].
+/// a few needless looks at stores into it. Nor is it when blocks are not kept for a while, see [`Rewritten`].
 const EMPTIED: u8 = 64;
 
 /// The key of code at host offset `offset`, decoded for `mode`, below 16 (x86: the code size in bytes;
@@ -85,8 +58,8 @@ pub struct Cache<Op> {
     blocks: Vec<Block>,
     /// The blocks' first steps.
     born: Vec<u64>,
-    rewritten: Box<[Rewritten; REWRITTEN]>,
-    known: Vec<Option<Known<Op>>>,
+    /// Where blocks are not kept.
+    pub rewritten: Rewritten<Op>,
     slots: Box<[u32; SLOTS]>,
     frames: Vec<Option<Box<FrameCode>>>,
     /// Keys of the blocks that stores dropped since somebody emptied this.
@@ -105,8 +78,7 @@ impl<Op: Copy> Default for Cache<Op> {
             buffer: Vec::new(),
             blocks: Vec::new(),
             born: Vec::new(),
-            rewritten: Box::new([Rewritten::default(); REWRITTEN]),
-            known: vec![None; KNOWN],
+            rewritten: Rewritten::default(),
             slots,
             frames: Vec::new(),
             dropped: Vec::new(),
@@ -119,11 +91,6 @@ impl<Op: Copy> Default for Cache<Op> {
 fn slot(key: u64) -> usize {
     // Offsets differ in bits 4 and up of the key; pages are mixed in.
     ((key >> 4) ^ (key >> 19) ^ key) as usize & (SLOTS - 1)
-}
-
-/// The slot of what is known of the granule at `offset`.
-fn granule(offset: u64) -> usize {
-    (offset >> 6) as usize & (REWRITTEN - 1)
 }
 
 impl<Op: Copy> Cache<Op> {
@@ -155,37 +122,6 @@ impl<Op: Copy> Cache<Op> {
     #[inline(always)]
     pub fn ops(&self, block: &Block) -> &[Op] {
         self.ops.get(block.start as usize..(block.start + block.len) as usize).unwrap_or(&[])
-    }
-
-    /// The instruction at `offset`, which code that is decoded for `mode` and begins with `bytes` begins with, if blocks
-    /// are not kept there because stores would drop them at once. `decode` decodes it and tells its length, which is
-    /// not needed while its bytes are those that were seen last. See [`Code::Once`](crate::guest::Code::Once).
-    pub fn once(
-        &mut self,
-        offset: u64,
-        mode: u8,
-        bytes: &[u8],
-        decode: impl FnOnce() -> Option<(Op, u8)>,
-    ) -> Option<Op> {
-        let once = &mut self.rewritten[granule(offset)].once;
-        *once = once.checked_sub(1)?;
-        let known = &mut self.known[(offset ^ offset >> PAGE_SHIFT) as usize & (KNOWN - 1)];
-        if let Some(k) = known
-            && k.mode == mode
-            && bytes.starts_with(&k.bytes[..usize::from(k.len & 15)])
-        {
-            return Some(k.op);
-        }
-        let (op, len) = decode()?;
-        let mut own = [0; 16];
-        own[..usize::from(len)].copy_from_slice(&bytes[..usize::from(len)]);
-        *known = Some(Known { bytes: own, len, mode, op });
-        Some(op)
-    }
-
-    /// True while blocks at `offset` are not kept, see [`Cache::once`].
-    pub fn is_rewritten(&self, offset: u64) -> bool {
-        self.rewritten[granule(offset)].once > 0
     }
 
     /// Somewhere to put the ops of a block that is being decoded, empty.
@@ -273,11 +209,7 @@ impl<Op: Copy> Cache<Op> {
                 slots[slot(b.key)] = NONE;
             }
             dropped.push(b.key);
-            let rewritten = &mut rewritten[granule(start)];
-            let young = now.wrapping_sub(born[i as usize]) < YOUNG;
-            rewritten.young = if young { (rewritten.young + 1).min(YOUNGS) } else { 0 };
-            rewritten.once = if rewritten.young == YOUNGS { u8::MAX } else { 0 };
-            once |= rewritten.once > 0;
+            once |= rewritten.dropped(start, now.wrapping_sub(born[i as usize]));
             b.key = u64::MAX;
             false
         });
@@ -338,45 +270,5 @@ mod tests {
         assert_eq!(cache.find(key).map(|b| cache.ops(b)), Some(&[1, 2][..]));
         assert_eq!(hit(&mut cache, &mut mem, 0x1010), 1);
         assert!(cache.find(key).is_none());
-    }
-
-    /// A granule whose code is dropped each time as soon as it ran is decoded anew each time, and one whose code ran for
-    /// a while is cached again.
-    #[test]
-    fn code_that_is_rewritten_all_the_time_is_not_kept() {
-        let mut mem = Memory::new(0x4000).unwrap();
-        mem.set_regions(vec![Region { start: 0, len: 0x4000, offset: 0, writable: true }]).unwrap();
-        let mut cache = Cache::<u32>::default();
-        let once = |cache: &mut Cache<u32>| cache.once(0x1010, 4, &[1, 2], || Some((1, 1)));
-        let mut now = 0;
-        let mut rewrite = |cache: &mut Cache<u32>, after: u64| {
-            cache.insert(&mut mem, 0x1010, 4, vec![1], 4, u64::MAX, now);
-            now += after;
-            cache.code_hit(&mut mem, Hit { offset: 0x1010, len: 4 }, now);
-        };
-        for _ in 1..YOUNGS {
-            rewrite(&mut cache, YOUNG - 1);
-            assert!(!cache.is_rewritten(0x1010) && once(&mut cache).is_none());
-        }
-        rewrite(&mut cache, YOUNG - 1);
-        assert!(cache.is_rewritten(0x103f) && !cache.is_rewritten(0x1040));
-        assert_eq!((0..1000).filter(|_| once(&mut cache).is_some()).count(), 255);
-        rewrite(&mut cache, 1);
-        assert!(once(&mut cache).is_some());
-        rewrite(&mut cache, YOUNG);
-        assert!(once(&mut cache).is_none());
-    }
-
-    #[test]
-    fn an_instruction_is_decoded_anew_when_its_bytes_or_the_mode_differ() {
-        let mut cache = Cache::<u32>::default();
-        cache.rewritten[granule(0x1010)].once = u8::MAX;
-        let mut once = |mode, bytes: &[u8], op| cache.once(0x1010, mode, bytes, || op).unwrap_or(0);
-        assert_eq!(once(4, &[1, 2, 3], None), 0);
-        assert_eq!(once(4, &[1, 2, 3], Some((1, 2))), 1);
-        assert_eq!(once(4, &[1, 2, 4], Some((2, 2))), 1);
-        assert_eq!(once(4, &[1, 3, 4], Some((3, 2))), 3);
-        assert_eq!(once(8, &[1, 3, 4], Some((4, 2))), 4);
-        assert_eq!(once(8, &[1], Some((5, 1))), 5);
     }
 }

@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod mem;
 pub mod pack;
 pub mod probe;
+pub mod rewritten;
 pub mod softfloat;
 pub mod tlb;
 pub mod x86;

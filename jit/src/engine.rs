@@ -514,7 +514,7 @@ impl<T: Translator> Compiled<T> {
         let Some(number) = number else {
             return Ok(match cache.find(key) {
                 Some(b) if b.second == u64::MAX => Next::Decoded(*b),
-                None if cache.is_rewritten(offset) => Next::Rewritten,
+                None if cache.rewritten.at(offset) => Next::Rewritten,
                 _ => Next::Unknown,
             });
         };
@@ -540,7 +540,7 @@ impl<T: Translator> Compiled<T> {
         if let Some(number) = self.again(cache, tlbs, ex, place) {
             return Ok(Some(number));
         }
-        if cache.is_rewritten(place.key >> 4) {
+        if cache.rewritten.at(place.key >> 4) {
             return Ok(None);
         }
         let guest::Code::Block(decoded) = T::Guest::code(cache, tlbs, ex)? else { return Ok(None) };

@@ -110,7 +110,7 @@ impl Guest for A64 {
         let page = &ex.mem.bytes()[offset as usize..(offset | (PAGE_SIZE - 1)) as usize + 1];
         let (words, _) = page.as_chunks();
         let decode = |word: [u8; 4]| decode(u32::from_le_bytes(word), features);
-        if let Some(op) = cache.once(offset, 0, &words[0], || Some((decode(words[0]), 4))) {
+        if let Some(op) = cache.rewritten.once(offset, 0, &words[0], || Some((decode(words[0]), 4))) {
             return Ok(Code::Once(op));
         }
         let mut ops = cache.buffer();

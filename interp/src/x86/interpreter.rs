@@ -239,7 +239,7 @@ fn decode_block(
     let page = (PAGE_SIZE - offset % PAGE_SIZE).min(room) as usize;
     let bytes = &ex.mem.bytes()[offset as usize..offset as usize + page];
     let decode_one = || decode(bytes, code_size, ex.cpu.model).map(|op| (op, op.len));
-    if let Some(op) = cache.once(offset, code_size, bytes, decode_one) {
+    if let Some(op) = cache.rewritten.once(offset, code_size, bytes, decode_one) {
         return Ok(Code::Once(op));
     }
     let mut ops = cache.buffer();
