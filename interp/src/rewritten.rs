@@ -63,8 +63,8 @@ impl<Op: Copy> Rewritten<Op> {
     }
 
     /// The instruction at `offset` that is about to run, if blocks are not kept there. `bytes` is the code from there
-    /// on, for `mode`; `decode` decodes one instruction of it and tells its length. That is not needed while its bytes
-    /// are those that were seen last.
+    /// on, for `mode`; `decode` decodes one instruction of it and tells its length, or gives none if it has to be kept.
+    /// That is not needed while its bytes are those that were seen last.
     pub fn once(
         &mut self,
         offset: u64,

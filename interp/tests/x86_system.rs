@@ -342,6 +342,28 @@ fn a_loop_that_rewrites_itself_runs_as_it_is_each_time() {
     assert_eq!(m.cpu.regs[6] as u32, -1i32 as u32, "501 times DEC, 500 times INC");
 }
 
+/// Also where its code is not kept.
+#[test]
+fn a_repeated_instruction_that_overwrites_itself_is_repeated_no_more() {
+    let mut m = Machine::long(0);
+    let rep = CODE as u32 + 33;
+    // MOV ECX, 20; MOV [operand], ECX; MOV EAX, 0; DEC ECX; JNZ back
+    let mut code = vec![0xb9, 20, 0, 0, 0, 0x89, 0x0c, 0x25];
+    code.extend((CODE as u32 + 13).to_le_bytes());
+    code.extend([0xb8, 0, 0, 0, 0, 0xff, 0xc9, 0x75, 0xf0]);
+    // MOV ECX, 8; MOV EDI, rep; MOV AL, 90H; REP STOSB, which becomes NOP; STOSB
+    code.extend([0xb9, 8, 0, 0, 0, 0xbf]);
+    code.extend(rep.to_le_bytes());
+    code.extend([0xb0, 0x90, 0xf3, 0xaa]);
+    assert_eq!(CODE + code.len() as u64 - 2, rep.into());
+    m.put(CODE, &code);
+    m.cpu.set_rip(CODE);
+    let steps = 1 + 20 * 4 + 3 + 3;
+    assert_eq!(m.run(steps).steps, steps);
+    assert_eq!(m.cpu.rip(), u64::from(rep) + 2);
+    assert_eq!((m.cpu.regs[1], m.cpu.regs[7]), (7, u64::from(rep) + 2));
+}
+
 #[test]
 fn protected_mode_gates_push_by_their_size() {
     // 16-bit interrupt gate, same level.

@@ -5,7 +5,7 @@ use super::decode::{BLANK, Decoded, Decoding, MAX_INSTRUCTION, decode};
 use super::exec::{Exec, Flow, X86, X86Bus};
 use super::flags::bit;
 use super::mmu::Rights;
-use super::op::{Op, REG_RIP};
+use super::op::{Op, REG_RIP, opflag};
 use super::regs::{Activity, Cpu, Shadow, seg};
 use super::trap::Trap;
 use crate::cache::block_key;
@@ -238,7 +238,10 @@ fn decode_block(
 ) -> Result<Code, Trap> {
     let page = (PAGE_SIZE - offset % PAGE_SIZE).min(room) as usize;
     let bytes = &ex.mem.bytes()[offset as usize..offset as usize + page];
-    let decode_one = || decode(bytes, code_size, ex.cpu.model).map(|op| (op, op.len));
+    // What repeats may make many steps at once, until it stores into code that is watched: itself, maybe.
+    let repeats = |op: &Op| op.flags & (opflag::REP | opflag::REPNE) != 0;
+    let decode_one =
+        || decode(bytes, code_size, ex.cpu.model).filter(|op| !repeats(op)).map(|op| (op, op.len));
     if let Some(op) = cache.rewritten.once(offset, code_size, bytes, decode_one) {
         return Ok(Code::Once(op));
     }
