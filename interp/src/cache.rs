@@ -1,7 +1,7 @@
 //! The cache of decoded instructions: straight runs of them, found by where their code lies in
 //! memory and the mode that it was decoded for.
 //!
-//! Frames that code was decoded from have [`attr::CODE`](crate::mem::attr::CODE); a store into a [granule](granules)
+//! Frames that blocks were decoded from have [`attr::CODE`](crate::mem::attr::CODE); a store into a [granule](granules)
 //! that holds decoded code drops the blocks of that frame which touch it. Ops live in an arena that
 //! only grows until everything is dropped at once, so a running block stays valid until the
 //! engine looks at the stores, at the next instruction boundary.
@@ -56,7 +56,7 @@ pub struct Cache<Op> {
     /// See [`Cache::buffer`].
     buffer: Vec<Op>,
     blocks: Vec<Block>,
-    /// The blocks' first steps.
+    /// The steps before which the blocks were decoded.
     born: Vec<u64>,
     /// Where blocks are not kept.
     pub rewritten: Rewritten<Op>,

@@ -22,6 +22,7 @@ struct Granule {
     once: u8,
 }
 
+/// An instruction, and the bytes and the mode that it was decoded from.
 #[derive(Clone, Copy)]
 struct Known<Op> {
     bytes: [u8; 16],
