@@ -48,6 +48,7 @@ BENCH = os.path.join(ROOT, "guests", "bench")
 spec = importlib.util.spec_from_file_location("side_by_side", os.path.join(HERE, "side-by-side.py"))
 side = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(side)
+bail = side.bail
 
 NATIVE = "native"
 # What each mode of DejaVM is held against.
@@ -74,11 +75,6 @@ def floor(guest, job, mode):
     """The least ratio of QEMU's time over ours."""
     record, replay, run = FLOORS[guest].get(job, FLOORS[guest]["*"])
     return {"record": record, "replay": replay, "run": run}[mode]
-
-
-def bail(text):
-    print(f"engines.py: {text}", file=sys.stderr)
-    sys.exit(2)
 
 
 def workloads(only, without):

@@ -47,7 +47,7 @@ GUESTS = {
 
 
 def bail(text):
-    print(f"side-by-side.py: {text}", file=sys.stderr)
+    print(f"{os.path.basename(sys.argv[0])}: {text}", file=sys.stderr)
     sys.exit(2)
 
 
