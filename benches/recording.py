@@ -10,12 +10,14 @@ at the same time and on the same processor, in turns of milliseconds: what slows
 one slows the other. A round is such a pair of record and run, and one of replay
 and record, each on a processor of its own if there are two. A pair's ratio is
 that of its CPU seconds (user and system, all threads; "total" is of the whole
-process, closing the log included). The table gives the median of the
-rounds' ratios and, from 6 rounds on, an interval that holds the true median
-with a confidence of at least 95 %, whatever the noise is distributed like: that
-between the k-th smallest and the k-th largest, k by the binomial distribution.
-Two that share a processor also share its caches, so the seconds are longer than
-those of engines.py.
+process, closing the log included). Two that share a processor also share its
+caches, so the seconds are longer than those of engines.py.
+
+The table gives the median of the rounds' ratios and, from 6 rounds on, an
+interval that holds the true median with a confidence of at least 95 %, whatever
+the noise is distributed like: that between the k-th smallest and the k-th
+largest, k by the binomial distribution.
+
 Exit status 1 when a run failed.
 """
 
