@@ -195,12 +195,15 @@ impl<Op: Copy> Cache<Op> {
                 return false;
             }
             let start = b.key >> 4;
-            // The part of the block's code that lies in this frame.
-            let own = if start & !(PAGE_SIZE - 1) == base {
-                granules(start, u64::from(b.bytes).min(PAGE_SIZE - start % PAGE_SIZE))
-            } else {
-                granules(base, u64::from(b.bytes).saturating_sub(PAGE_SIZE - start % PAGE_SIZE))
-            };
+            // The parts of the block's code that lie in this frame: of a page that follows itself, both.
+            let room = PAGE_SIZE - start % PAGE_SIZE;
+            let mut own = 0;
+            if start & !(PAGE_SIZE - 1) == base {
+                own |= granules(start, u64::from(b.bytes).min(room));
+            }
+            if b.second == base {
+                own |= granules(base, u64::from(b.bytes).saturating_sub(room));
+            }
             if own & touched == 0 {
                 left |= own;
                 return true;

@@ -364,6 +364,31 @@ fn a_repeated_instruction_that_overwrites_itself_is_repeated_no_more() {
     assert_eq!((m.cpu.regs[1], m.cpu.regs[7]), (7, u64::from(rep) + 2));
 }
 
+/// Two pages that lie in one frame: an instruction that goes on from one to the other has both parts of its code there.
+#[test]
+fn an_instruction_across_pages_of_the_same_frame_is_overwritten_at_either_end() {
+    let mut m = Machine::long(0);
+    m.map(TEST_PAGE, PTE_P | PTE_W);
+    m.set_leaf(TEST_PAGE + 0x1000, m.leaf(TEST_PAGE));
+    // MOV AL, 11H from the last byte on; MOV [RSI], DL; JMP RDI.
+    let frame = m.leaf(TEST_PAGE) & 0xffff_f000;
+    m.put(frame + 0xfff, &[0xb0]);
+    m.put(frame, &[0x11, 0x88, 0x16, 0xff, 0xe7]);
+    m.cpu.regs[2] = 0x22;
+    m.cpu.regs[6] = TEST_PAGE;
+    m.cpu.regs[7] = TEST_PAGE + 0xfff;
+    m.cpu.set_rip(TEST_PAGE + 0xfff);
+    m.run(1);
+    assert_eq!(m.cpu.regs[0] & 0xff, 0x11);
+    m.run(3);
+    assert_eq!((m.cpu.regs[0] & 0xff, m.cpu.rip()), (0x22, TEST_PAGE + 0x1001));
+    // MOV AH, 22H
+    m.cpu.regs[2] = 0xb4;
+    m.cpu.regs[6] = TEST_PAGE + 0xfff;
+    m.run(3);
+    assert_eq!(m.cpu.regs[0] & 0xffff, 0x2222);
+}
+
 #[test]
 fn protected_mode_gates_push_by_their_size() {
     // 16-bit interrupt gate, same level.

@@ -177,6 +177,8 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
         Ok(Flow::Event) => {
             ex.cpu.pc == info.pc.wrapping_add(4)
                 && ex.tlb.space() as u64 == ctx.tlb
+                // The space may have got another key.
+                && ex.tlb.stamp() == ctx.stamp
                 && mode(ex.cpu).is_some_and(|m| super::index(m) == usize::from(ctx.mode))
                 && ex.quiet()
                 && !ex.probes.listening()

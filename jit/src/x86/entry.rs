@@ -288,6 +288,8 @@ fn stays(ctx: &Ctx, ex: &Exec<'_>, info: &OpInfo, result: Result<Flow, Trap>) ->
         Ok(Flow::Event) => {
             ex.cpu.rip() == info.next
                 && ex.tlb.space() as u64 == ctx.tlb
+                // The space may have got another key.
+                && ex.tlb.stamp() == ctx.stamp
                 && super::mode(ex.cpu) == Some(ctx.mode)
                 && ex.quiet()
                 && !ex.probes.listening()

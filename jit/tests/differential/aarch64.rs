@@ -9,6 +9,7 @@ use dejavm_interp::aarch64::sysreg::reg;
 use dejavm_interp::aarch64::{Cpu, Interpreter};
 use dejavm_interp::engine::{At, Bus, Exit};
 use dejavm_interp::mem::{Memory, PhysAddr};
+use dejavm_interp::tlb::Size;
 use dejavm_jit::aarch64::{Compiled, Jit, Settings};
 
 const SIZE: u64 = 0x4_0000;
@@ -219,8 +220,10 @@ impl Arch for A64 {
     type Interpreter = Interpreter;
     type Jit = Jit;
 
-    fn jit(settings: Settings) -> Jit {
-        Jit::with(Compiled::new(settings))
+    fn jit(settings: Settings, tlb: Size) -> Jit {
+        let mut jit = Jit::with(Compiled::new(settings));
+        jit.tlb_size = tlb;
+        jit
     }
 
     fn with_bus(run: &mut dyn FnMut(&mut Self::Bus) -> Exit) -> Exit {

@@ -3,6 +3,7 @@
 use dejavm_interp::engine::{Clock, Control, Engine, Exit, Stop};
 use dejavm_interp::mem::{Memory, Region};
 use dejavm_interp::probe::{Hit, Interest, Keep};
+use dejavm_interp::tlb::Size;
 use dejavm_jit::engine::Settings;
 use serde::Serialize;
 
@@ -81,6 +82,15 @@ pub fn settings(r: &mut Random) -> Settings {
     }
 }
 
+/// How much the TLB of the engine under test holds: at times one address space takes over another's place.
+fn tlb(seed: u64) -> Size {
+    match seed % 4 {
+        0 => Size { spaces: 1, ..Size::default() },
+        1 => Size { ways: 1, spaces: 2 },
+        _ => Size::default(),
+    }
+}
+
 /// An architecture under test: its engines and what a report says of its CPU.
 pub trait Arch {
     /// Its CPU.
@@ -92,7 +102,7 @@ pub trait Arch {
     /// What is compared with it.
     type Jit: Engine<Self::Cpu, Self::Bus>;
 
-    fn jit(settings: Settings) -> Self::Jit;
+    fn jit(settings: Settings, tlb: Size) -> Self::Jit;
     /// Lends the bus.
     fn with_bus(run: &mut dyn FnMut(&mut Self::Bus) -> Exit) -> Exit;
     /// The instruction that comes next, for a report.
@@ -176,7 +186,7 @@ fn locate<S: Subject>(seed: u64, up_to: u64) {
         run(&mut at_a, n, &mut |n| n, &mut |clock, budget| {
             S::Arch::run(&mut interpreter, &mut cpu_a, &mut mem_a, clock, budget)
         });
-        let mut jit = S::Arch::jit(Settings { threshold: 0, ..settings });
+        let mut jit = S::Arch::jit(Settings { threshold: 0, ..settings }, tlb(seed));
         run(&mut at_b, n, &mut |n| n, &mut |clock, budget| {
             S::Arch::run(&mut jit, &mut cpu_b, &mut mem_b, clock, budget)
         });
@@ -198,7 +208,7 @@ fn round<S: Subject>(seed: u64) -> u64 {
     let (mut cpu_a, mut cpu_b) = (cpu.clone(), cpu);
     let mut reference = <S::Arch as Arch>::Interpreter::default();
     let mut second = <S::Arch as Arch>::Interpreter::default();
-    let mut jit = S::Arch::jit(settings);
+    let mut jit = S::Arch::jit(settings, tlb(seed));
     let (mut at_a, mut at_b) = (0, 0);
     let switches = r.one_in(4);
     for _ in 0..30 {
@@ -291,7 +301,8 @@ fn stops<S: Subject>(seed: u64) -> u64 {
     let execute = (0..1 + r.below(6)).map(|_| r.of(&passed)).collect();
     let interest = Interest { execute, ..Interest::default() };
     let (mut cpu_a, mut cpu_b) = (cpu.clone(), cpu);
-    let (mut reference, mut jit) = (<S::Arch as Arch>::Interpreter::default(), S::Arch::jit(settings));
+    let (mut reference, mut jit) =
+        (<S::Arch as Arch>::Interpreter::default(), S::Arch::jit(settings, tlb(seed)));
     reference.probes().set(interest.clone(), Keep::Until(1), None);
     jit.probes().set(interest.clone(), Keep::Until(1), None);
     let (mut at_a, mut at_b, mut stops) = (0, 0, 0);

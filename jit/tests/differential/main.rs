@@ -7,5 +7,6 @@ mod harness;
 mod levels;
 mod returns;
 mod rewritten;
+mod spaces;
 mod words;
 mod x86;

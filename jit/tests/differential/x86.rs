@@ -3,6 +3,7 @@
 use super::harness::{Arch, Random, Subject, breakpoints, number, put, random_programs, settings};
 use dejavm_interp::engine::{Clock, Control, Exit};
 use dejavm_interp::mem::Memory;
+use dejavm_interp::tlb::Size;
 use dejavm_interp::x86::model::Model;
 use dejavm_interp::x86::regs::{Segment, TableRegister, cr0, cr4, efer, right, seg};
 use dejavm_interp::x86::{Cpu, Interpreter, NoBus, X86Bus};
@@ -329,8 +330,10 @@ impl Arch for X86 {
     type Interpreter = Interpreter;
     type Jit = Jit;
 
-    fn jit(settings: Settings) -> Jit {
-        Jit::with(Compiled::new(settings))
+    fn jit(settings: Settings, tlb: Size) -> Jit {
+        let mut jit = Jit::with(Compiled::new(settings));
+        jit.tlb_size = tlb;
+        jit
     }
 
     fn with_bus(run: &mut dyn FnMut(&mut Self::Bus) -> Exit) -> Exit {
