@@ -50,7 +50,10 @@ impl A64Guest {
         code.extend(launchers(rng, &user));
         for n in 0..PROGRAMS {
             let most = rng.pick(&[200, 1200, 3000]);
-            let mut program = words::program(rng, model.features(), most);
+            // What runs at EL0 cannot switch address spaces.
+            let switches = !user[n as usize] && rng.percent(50);
+            let roots = if switches { (0..6).map(|n| ttbr0(rng, n % 2)).collect() } else { Vec::new() };
+            let mut program = words::program(rng, model.features(), most, &roots);
             program.push(LAST);
             code.push((CODE + n * PITCH, program));
         }

@@ -34,6 +34,8 @@ pub const PITCH: u64 = 0x4000;
 /// Pages whose tables the guest edits.
 pub const PLAY: u64 = 0x8000_0000;
 pub const PLAY_PAGES: u64 = 64;
+/// Those at the beginning that hold code.
+const PLAY_CODE: u64 = 16;
 /// What TTBR1 translates: everything once more.
 const HIGH: u64 = 0xffff_ff80_0000_0000;
 
@@ -172,13 +174,41 @@ pub fn play_table(n: u64) -> u64 {
     root(n) + 0x2000
 }
 
-/// An entry for one of those pages, as a guest might make it.
-fn play_entry(rng: &mut Rng) -> u64 {
-    let page = if rng.percent(80) { DATA + (rng.below(16) << 12) } else { CODE + (rng.below(64) << 12) };
-    let mut v = page | 3;
-    for (bit, percent) in
-        [(AF, 85), (USER, 70), (READ_ONLY, 20), (DEVICE, 5), (NO_EXECUTE, 30), (1 << 8, 50), (1 << 51, 5)]
-    {
+/// TTBR0_EL1 for address space `n`, with any ASID.
+pub fn ttbr0(rng: &mut Rng, n: u64) -> u64 {
+    root(n) | rng.below(4) << 48
+}
+
+/// The entries of those pages. In the first of them is code, in others now and then; neighbours often are neighbours
+/// in memory too, or lie in one frame.
+fn play_entries(rng: &mut Rng) -> Vec<u64> {
+    let mut page = CODE;
+    let one = |n| {
+        let code = n < PLAY_CODE;
+        page = match rng.below(10) {
+            0 | 1 if n > 0 => page,
+            2..=5 if code => page + 0x1000,
+            _ if code || rng.percent(20) => CODE + rng.below(16) * PITCH,
+            _ => DATA + (rng.below(16) << 12),
+        };
+        page | play_attributes(rng, code)
+    };
+    (0..PLAY_PAGES).map(one).collect()
+}
+
+/// The attributes of one of those pages, as a guest might make them. EL1 runs no code that EL0 may write.
+fn play_attributes(rng: &mut Rng, code: bool) -> u64 {
+    let mut v = 3;
+    let (read_only, no_execute) = if code { (80, 5) } else { (20, 30) };
+    for (bit, percent) in [
+        (AF, 85),
+        (USER, 70),
+        (READ_ONLY, read_only),
+        (DEVICE, 5),
+        (NO_EXECUTE, no_execute),
+        (1 << 8, 50),
+        (1 << 51, 5),
+    ] {
         if rng.percent(percent) {
             v |= bit;
         }
@@ -203,8 +233,7 @@ pub fn tables(rng: &mut Rng, user: &[bool]) -> Vec<(u64, Vec<u8>)> {
         let devices = 1 | AF | DEVICE | NO_EXECUTE | if rng.percent(50) { USER } else { 0 };
         all.push((root(n), bytes(&[devices, low | 3, root(n) + 0x1000 | 3])));
         all.push((root(n) + 0x1000, bytes(&[root(n) + 0x2000 | 3])));
-        let entries: Vec<u64> = (0..PLAY_PAGES).map(|_| play_entry(rng)).collect();
-        all.push((play_table(n), bytes(&entries)));
+        all.push((play_table(n), bytes(&play_entries(rng))));
     }
     all
 }
@@ -414,7 +443,7 @@ fn launch(rng: &mut Rng, at: u64, program: u64, user: bool) -> Vec<u32> {
     }
     c.set(reg::SCTLR_EL1, control);
     let space = rng.below(2);
-    c.set(reg::TTBR0_EL1, root(space) | rng.below(4) << 48);
+    c.set(reg::TTBR0_EL1, ttbr0(rng, space));
     c.set(reg::CPACR_EL1, 3 << 20);
     c.put(ISB);
     // Vector registers out of the data.
@@ -428,7 +457,11 @@ fn launch(rng: &mut Rng, at: u64, program: u64, user: bool) -> Vec<u32> {
         c.set(reg::CPACR_EL1, rng.below(4) << 20);
     }
     let entry = CODE + program * PITCH;
-    let entry = if rng.percent(25) { HIGH + entry } else { entry };
+    let entry = match rng.below(8) {
+        0 | 1 => HIGH + entry,
+        2 => PLAY + (rng.below(PLAY_CODE) << 12) + 4 * rng.below(100),
+        _ => entry,
+    };
     match rng.below(12) {
         0 => {
             c.set(name::DBGBVR0, entry + 4 * rng.below(60));

@@ -463,10 +463,18 @@ impl<'a> Maker<'a> {
             }
             return;
         }
+        if self.slot.ring == 0 && self.rng.percent(30) {
+            // Here what follows is mapped alike; where this code runs at a page of the tables, often not.
+            let to = root(self.rng.below(2));
+            self.code.control(3, to);
+            return;
+        }
         // The same code at another address.
         let other = self.sibling();
         let frame = other.at >> 12 << 12;
-        let alias = self.play[0].iter().position(|e| e & 0xf_f000 == frame && e & 1 != 0);
+        let (space, from) = (self.rng.below(2) as usize, self.rng.below(PLAY_PAGES) as usize);
+        let there = |e: u64| e & 0xf_f000 == frame && e & 1 != 0;
+        let alias = (from..PLAY_PAGES as usize).chain(0..from).find(|i| there(self.play[space][*i]));
         if let Some(i) = alias.filter(|_| self.code.reach == Reach::Flat) {
             let to = PLAY + ((i as u64) << 12) + (other.at & 0xfff);
             let opcode = self.rng.pick(&[0xe8, 0xe9]);
@@ -855,8 +863,22 @@ impl<'a> Maker<'a> {
     }
 }
 
+/// The entries of a table at [`PLAY`]: neighbours often lie in one frame, or in neighbouring ones.
+pub fn play_entries(rng: &mut Rng, kind: Kind) -> Vec<u64> {
+    let mut entries: Vec<u64> = Vec::new();
+    for _ in 0..PLAY_PAGES {
+        let entry = match (rng.below(8), entries.last()) {
+            (0, Some(last)) => *last,
+            (1, Some(last)) => last + 0x1000,
+            _ => play_entry(rng, kind),
+        };
+        entries.push(entry);
+    }
+    entries
+}
+
 /// A random entry of the tables at [`PLAY`].
-pub fn play_entry(rng: &mut Rng, kind: Kind) -> u64 {
+fn play_entry(rng: &mut Rng, kind: Kind) -> u64 {
     let frame = match rng.below(16) {
         0..=5 => DATA + (rng.below(16) << 12),
         6..=10 => CODE + (rng.below(16) << 12),

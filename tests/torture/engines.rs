@@ -110,8 +110,8 @@ impl Profile {
         let tlb = match rng.below(8) {
             0 => Size { ways: 1, spaces: 1 },
             1 => Size { ways: 1, ..usual },
-            2 => Size { ways: 1 << rng.below(5), spaces: 1 + rng.below(3) as usize },
-            3 => Size { spaces: 1, ..usual },
+            2..=4 => Size { ways: 1 << rng.below(5), spaces: 1 + rng.below(3) as usize },
+            5 => Size { spaces: 1, ..usual },
             _ => usual,
         };
         Self {

@@ -1,7 +1,7 @@
 //! A random guest: kernel, chunks, tables, and what comes from outside while it runs. A function
 //! of its seed alone.
 
-use super::chunks::{Maker, Slot, play_entry, pointers};
+use super::chunks::{Maker, Slot, play_entries, pointers};
 use super::code::Code;
 use super::handlers::{APIC_VECTOR, PIC_VECTOR, dispatch_address, handlers, native};
 use super::instructions::Instructions;
@@ -99,7 +99,7 @@ impl Program {
         };
         let cpus = if kind == Kind::Long && rng.percent(25) { 2 } else { 1 };
         let closed = rng.percent(40);
-        let play = [0, 1].map(|_| (0..PLAY_PAGES).map(|_| play_entry(rng, kind)).collect::<Vec<_>>());
+        let play = [0, 1].map(|_| play_entries(rng, kind));
         let mut images = vec![(0xffff_0000, vec![0xf4; ROM as usize])];
         if kind == Kind::Real {
             images.push((0, idt(kind)));

@@ -197,7 +197,7 @@ impl Subject for Programs {
     fn setup(seed: u64) -> (Random, Cpu, Memory, Settings) {
         let mut r = Random::new(seed);
         let (cpu, mut mem) = machine(&mut r);
-        let mut code = program(&mut r, cpu.model.features(), CODE_WORDS - 1);
+        let mut code = program(&mut r, cpu.model.features(), CODE_WORDS - 1, &[]);
         // And from its end back to its start.
         code.push(0x1400_0000 | -(code.len() as i32) as u32 & 0x03ff_ffff);
         put_words(&mut mem, CODE, &code);

@@ -220,8 +220,9 @@ pub fn instruction(r: &mut impl Draw, rows: &Rows, features: Features) -> Option
     (decode::allocated(w, features) || r.one_in(50)).then_some(w)
 }
 
-/// A program of at most `most` words: random instructions, branches among them. The address is a page's.
-pub fn program(r: &mut impl Draw, features: Features, most: usize) -> Vec<u32> {
+/// A program of at most `most` words: random instructions, branches among them. The address is a page's. `roots`: what
+/// it writes to TTBR0_EL1 now and then.
+pub fn program(r: &mut impl Draw, features: Features, most: usize, roots: &[u64]) -> Vec<u32> {
     let rows = Rows::new(r);
     let mut code: Vec<u32> = Vec::new();
     let mut starts = Vec::new();
@@ -236,6 +237,11 @@ pub fn program(r: &mut impl Draw, features: Features, most: usize) -> Vec<u32> {
                 code.push(0x1400_0000 | gap as u32);
                 code.resize(code.len() + gap - 1, 0xd503_201f);
             }
+        }
+        if !roots.is_empty() && r.one_in(25) {
+            starts.push(code.len());
+            code.extend(switch(r.below(18) as u32, r.of(roots)));
+            continue;
         }
         let word = if r.one_in(5) {
             fixes.push(code.len());
@@ -269,4 +275,12 @@ pub fn program(r: &mut impl Draw, features: Features, most: usize) -> Vec<u32> {
         };
     }
     code
+}
+
+/// MOVZ and MOVK of the parts that a root has, MSR TTBR0_EL1.
+fn switch(rt: u32, root: u64) -> [u32; 4] {
+    let part = |n: u32| (root >> (16 * n)) as u32 & 0xffff;
+    let wide = |op: u32, n| op | n << 21 | part(n) << 5 | rt;
+    let msr = 0xd500_0000 | u32::from(reg::TTBR0_EL1) << 5 | rt;
+    [wide(0xd280_0000, 0), wide(0xf280_0000, 1), wide(0xf280_0000, 3), msr]
 }
