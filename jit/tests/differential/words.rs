@@ -277,7 +277,7 @@ pub fn program(r: &mut impl Draw, features: Features, most: usize, roots: &[u64]
     code
 }
 
-/// MOVZ and MOVK of the parts that a root has, MSR TTBR0_EL1.
+/// MOVZ and MOVK of a root below 4 GiB with its ASID, MSR TTBR0_EL1.
 fn switch(rt: u32, root: u64) -> [u32; 4] {
     let part = |n: u32| (root >> (16 * n)) as u32 & 0xffff;
     let wide = |op: u32, n| op | n << 21 | part(n) << 5 | rt;
